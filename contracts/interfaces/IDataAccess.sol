@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.27;
+
+import {KeyProof} from "../libraries/KeyProofs.sol";
+import {IRegistry} from "./IRegistry.sol";
+
+/// @title IDataAccess
+/// @notice Who outside the fleet may see or do what with a device, for which purpose and until when.
+/// @dev Permissions are the bits of the library Permissions. Purposes are ids 0–31; sets of purposes are masks. Deny by
+///      default. "By the owner" means by the owner's governor, see IRoleRegistry.
+/// @custom:security-contact See SECURITY.md
+interface IDataAccess is IRegistry {
+    // ------------------------------------------------------------------ structs
+
+    /// @notice Why a question was answered as it was: allowed for the first four, else denied.
+    enum Reason {
+        /// @custom:value0 Allowed: the account governs the device's owner.
+        Owner,
+        /// @custom:value1 Allowed by a grant.
+        Grant,
+        /// @custom:value2 Allowed to everyone.
+        Public,
+        /// @custom:value3 Allowed by a role in the owner's fleet.
+        Role,
+        /// @custom:value4 Nothing was asked for, or bits or a purpose that do not exist.
+        QuestionInvalid,
+        /// @custom:value5 The device was never enrolled.
+        DeviceUnknown,
+        /// @custom:value6 The device is suspended.
+        DeviceSuspended,
+        /// @custom:value7 The device is retired.
+        DeviceRetired,
+        /// @custom:value8 The account has no grant.
+        NoGrant,
+        /// @custom:value9 The grant was revoked.
+        Revoked,
+        /// @custom:value10 The grant is of an earlier owner or was ended with all others (epoch).
+        EpochEnded,
+        /// @custom:value11 The grant does not hold yet.
+        NotYetValid,
+        /// @custom:value12 The grant holds no longer.
+        Expired,
+        /// @custom:value13 The grant does not cover these permissions.
+        PermissionNotGranted,
+        /// @custom:value14 The grant does not cover this purpose.
+        PurposeNotGranted,
+        /// @custom:value15 The owner's policy does not allow it.
+        OwnerPolicy,
+        /// @custom:value16 The device's own policy does not allow it.
+        DevicePolicy
+    }
+
+    /// @notice What was granted last to one subject on one device.
+    /// @param permissions What it may do; 0 after a revoke.
+    /// @param purposes What for, as a mask.
+    /// @param notBefore Unix seconds of the first moment it holds.
+    /// @param expiry Unix seconds of the first moment it no longer holds.
+    /// @param epoch The device's epoch it was given in; it holds in no other.
+    /// @param seq Rises on every grant, change and revoke and is never reset.
+    /// @param byOwner Whether the owner gave it.
+    struct Grant {
+        uint32 permissions;
+        uint32 purposes;
+        uint40 notBefore;
+        uint40 expiry;
+        uint24 epoch;
+        uint32 seq;
+        bool byOwner;
+    }
+
+    /// @notice One half of a device's policy: the most that can be shared. Both halves must allow.
+    /// @param isSet Whether it was ever set; an unset half limits nothing and makes nothing public.
+    /// @param ceiling The permissions that grants may convey at all.
+    /// @param publicRead The Read permissions that everyone has.
+    /// @param purposes The purposes that grants and public reads may serve, as a mask.
+    struct PolicyHalf {
+        bool isSet;
+        uint32 ceiling;
+        uint32 publicRead;
+        uint32 purposes;
+    }
+
+    /// @notice A device's policy.
+    /// @param owner The half the owner set, unset again when the epoch ends.
+    /// @param device The half the device set; it survives every owner.
+    /// @param deviceSeq How often the device set its half.
+    struct Policy {
+        PolicyHalf owner;
+        PolicyHalf device;
+        uint32 deviceSeq;
+    }
+
+    /// @notice EIP-712 message by which a device says how much of it can be shared at most, whoever owns it.
+    /// @param epoch The device's present epoch.
+    /// @param seq The present `deviceSeq`.
+    /// @param deadline Unix seconds until which the message is valid.
+    struct DevicePolicy {
+        address device;
+        uint32 ceiling;
+        uint32 publicRead;
+        uint32 purposes;
+        uint24 epoch;
+        uint32 seq;
+        uint40 deadline;
+    }
+
+    // ------------------------------------------------------------------ errors
+
+    /// @notice The device was never enrolled.
+    error DeviceNotEnrolled(address device);
+
+    /// @notice The device is suspended or retired.
+    error DeviceNotActive(address device);
+
+    /// @notice A grant needs permissions, and only such as can be granted.
+    error PermissionsNotGrantable(uint32 permissions);
+
+    /// @notice A grant needs at least one purpose.
+    error PurposesMissing();
+
+    /// @notice The window is empty or already over: notBefore < expiry and expiry > now are needed.
+    error WindowInvalid(uint40 notBefore, uint40 expiry);
+
+    /// @notice The grant is wider than the policy of the device: `permissions` and `purposes` are what exceeds it.
+    error PolicyExceeded(address device, uint32 permissions, uint32 purposes);
+
+    /// @notice Only Read permissions can be public.
+    error PublicNotReadable(uint32 publicRead);
+
+    /// @notice The mask has bits that are no grantable permissions.
+    error CeilingInvalid(uint32 ceiling);
+
+    /// @notice There is no grant to end.
+    error GrantMissing(address device, address subject);
+
+    /// @notice The message was made in another epoch of the device.
+    error EpochStale(address device, uint24 current, uint24 given);
+
+    /// @notice The message does not carry the present sequence number: it was used, or overtaken by another.
+    error SeqStale(address device, uint32 current, uint32 given);
+
+    // ------------------------------------------------------------------ events
+
+    /// @notice The subject holds exactly this grant on the device.
+    event AccessGranted(
+        address indexed device,
+        address indexed subject,
+        address indexed by,
+        uint32 permissions,
+        uint32 purposes,
+        uint40 notBefore,
+        uint40 expiry,
+        bytes32 termsHash,
+        uint24 epoch,
+        uint32 seq
+    );
+
+    /// @notice The subject holds no grant on the device any more; `by` is the subject itself when it renounced.
+    event AccessRevoked(address indexed device, address indexed subject, address indexed by, uint32 seq);
+
+    /// @notice The owner's half of the device's policy became exactly this.
+    event PolicySet(
+        address indexed device,
+        address indexed owner,
+        address indexed by,
+        uint32 ceiling,
+        uint32 publicRead,
+        uint32 purposes,
+        uint24 epoch
+    );
+
+    /// @notice The device's own half of its policy became exactly this.
+    event DevicePolicySet(
+        address indexed device,
+        address indexed by,
+        uint32 ceiling,
+        uint32 publicRead,
+        uint32 purposes,
+        uint32 seq
+    );
+
+    // ------------------------------------------------------------------ grants
+
+    /// @notice Makes the subject's grant on the device exactly this.
+    /// @dev By the owner. Reverts: DeviceNotEnrolled, CallerNotGovernor, IdReserved, PermissionsNotGrantable,
+    ///      PurposesMissing, WindowInvalid, PolicyExceeded, DeviceNotActive (retired).
+    /// @param notBefore Unix seconds, the first moment it holds; 0 for at once.
+    /// @param expiry Unix seconds, the first moment it no longer holds.
+    /// @param termsHash Hash of the agreement it is given under; 0 for none.
+    function grant(
+        address device,
+        address subject,
+        uint32 permissions,
+        uint32 purposes,
+        uint40 notBefore,
+        uint40 expiry,
+        bytes32 termsHash
+    ) external;
+
+    /// @notice Ends the subject's grant, and voids every signature for it that was not sent yet.
+    /// @dev By the owner, also of a suspended or retired device. Works without a grant, to void signatures. Reverts:
+    ///      DeviceNotEnrolled, CallerNotGovernor.
+    function revoke(address device, address subject) external;
+
+    /// @notice Gives up the caller's own grant on the device. Nothing can prevent it.
+    /// @dev Reverts: GrantMissing.
+    function renounce(address device) external;
+
+    // ------------------------------------------------------------------ policy
+
+    /// @notice Makes the owner's half of the device's policy exactly this.
+    /// @dev By the owner. Reverts: DeviceNotEnrolled, CallerNotGovernor, CeilingInvalid, PublicNotReadable,
+    ///      DeviceNotActive (retired).
+    function setPolicy(address device, uint32 ceiling, uint32 publicRead, uint32 purposes) external;
+
+    /// @notice Makes the device's own half of its policy exactly what the device signed. Anyone may send.
+    /// @dev Reverts: DeviceNotActive, DeadlinePassed, EpochStale, SeqStale, CeilingInvalid, PublicNotReadable,
+    ///      KeyProofInvalid.
+    function setDevicePolicy(DevicePolicy calldata policy, KeyProof calldata byDevice) external;
+
+    // ------------------------------------------------------------------ views
+
+    /// @notice Whether the account may do all of `permissions` with the device for the purpose, from one source.
+    /// @param purpose An id 0–31; ignored for the owner and members.
+    function isAllowed(address device, address account, uint32 permissions, uint8 purpose) external view returns (bool);
+
+    /// @notice The same, and why.
+    function explain(
+        address device,
+        address account,
+        uint32 permissions,
+        uint8 purpose
+    ) external view returns (bool allowed, Reason reason);
+
+    /// @notice What was granted last to the subject on the device.
+    function grantOf(address device, address subject) external view returns (Grant memory);
+
+    /// @notice The device's policy as it holds now.
+    function policyOf(address device) external view returns (Policy memory);
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.27;
+
+import {KeyProof} from "../libraries/KeyProofs.sol";
+import {IRegistry} from "./IRegistry.sol";
+
+/// @title IDataAnchor
+/// @notice What was measured, and when: append-only logs of batches of readings, without gaps.
+/// @dev `logId = bytes32(subject20 ‖ stream12)`; there is nothing to open. The top bit of the stream decides for ever who
+///      appends. 0: a device log, where the device `subject` signs each anchor and anyone may send it. 1: a fleet log, where
+///      the governor of `subject` or a member with Anchor sends. A log keeps the RFC 9162 tree of its anchors as peaks,
+///      so every anchor ever made stays provable. Measurement times are Unix milliseconds; other times are Unix seconds.
+/// @custom:security-contact See SECURITY.md
+interface IDataAnchor is IRegistry {
+    // ------------------------------------------------------------------ structs
+
+    /// @notice What an anchor is.
+    enum Kind {
+        /// @custom:value0 A batch of readings.
+        Data,
+        /// @custom:value1 Readings that were lost, declared: it counts them and has no root.
+        Gap,
+        /// @custom:value2 A batch that corrects readings anchored before.
+        Correction,
+        /// @custom:value3 A batch of install receipts (fleet logs only).
+        Receipts,
+        /// @custom:value4 A batch of records of who read what (fleet logs only).
+        AccessLog
+    }
+
+    /// @notice How the root opens: always an RFC 9162 tree.
+    enum Tree {
+        /// @custom:value0 With keccak256.
+        Keccak256,
+        /// @custom:value1 With SHA-256.
+        Sha256
+    }
+
+    /// @notice What the chain knew of `freshBlock`, which shows that the anchor is not older than that block.
+    enum FreshState {
+        /// @custom:value0 No block was named.
+        None,
+        /// @custom:value1 The block has the hash that was named.
+        Confirmed,
+        /// @custom:value2 The block is too old for the chain to tell.
+        TooOld
+    }
+
+    /// @notice One committed batch of readings; for device logs also the EIP-712 message that the device signs.
+    /// @param logId Subject and stream.
+    /// @param index Number of this anchor in its log; it must be the log's size, so nothing can be replayed.
+    /// @param kind What the anchor is.
+    /// @param tree How the root opens.
+    /// @param firstSeq Sequence number of the first reading; it must continue the log.
+    /// @param count Number of readings, 1 to 2^32.
+    /// @param tFirst Unix milliseconds of the earliest measurement.
+    /// @param tLast Unix milliseconds of the latest measurement, at most an hour ahead of the chain.
+    /// @param supersedes For a correction the index of the anchor it corrects, else 0.
+    /// @param freshBlock Number of a recent block, or 0 for none.
+    /// @param freshHash Hash of that block, or 0 for none.
+    /// @param root Root of the batch's tree; 0 for a gap.
+    /// @param deadline Unix seconds until which the message is valid.
+    struct Anchor {
+        bytes32 logId;
+        uint64 index;
+        Kind kind;
+        Tree tree;
+        uint64 firstSeq;
+        uint64 count;
+        uint48 tFirst;
+        uint48 tLast;
+        uint64 supersedes;
+        uint64 freshBlock;
+        bytes32 freshHash;
+        bytes32 root;
+        uint40 deadline;
+    }
+
+    /// @notice An anchor as the log keeps it: the anchor's leaf is the hash of this.
+    /// @param freshState What the chain knew of `freshBlock`.
+    /// @param timestamp Unix seconds of the block that the anchor is in.
+    /// @param author Id of the key or account that appended it.
+    struct AnchorRecord {
+        bytes32 logId;
+        uint64 index;
+        Kind kind;
+        Tree tree;
+        uint64 firstSeq;
+        uint64 count;
+        uint48 tFirst;
+        uint48 tLast;
+        uint64 supersedes;
+        uint64 freshBlock;
+        FreshState freshState;
+        bytes32 root;
+        uint64 timestamp;
+        address author;
+    }
+
+    /// @notice Where a log ends.
+    /// @param nextSeq Sequence number that the next reading must have.
+    /// @param size Number of anchors.
+    /// @param lastMeasured Unix milliseconds of the latest measurement.
+    /// @param lastAnchored Unix seconds of the latest anchor.
+    struct Head {
+        uint64 nextSeq;
+        uint64 size;
+        uint48 lastMeasured;
+        uint40 lastAnchored;
+    }
+
+    /// @notice A reading as its leaf commits to it.
+    /// @param seq Its sequence number in the log.
+    /// @param measuredAt Unix milliseconds.
+    /// @param commitment Salted hash of its content, by the anchor's tree: H(0x02 ‖ salt16 ‖ contentFormat2 ‖ payload).
+    struct Reading {
+        uint64 seq;
+        uint48 measuredAt;
+        bytes32 commitment;
+    }
+
+    // ------------------------------------------------------------------ errors
+
+    /// @notice The log belongs to a device: only what its key signed can be appended.
+    error LogNeedsDevice(bytes32 logId);
+
+    /// @notice The log belongs to a fleet: only its governor and members with Anchor append.
+    error LogNeedsMember(bytes32 logId);
+
+    /// @notice The device is not active.
+    error DeviceNotActive(address device);
+
+    /// @notice The anchor's index is not the log's size: it was sent before, or one before it is missing.
+    error IndexMismatch(bytes32 logId, uint64 expected, uint64 given);
+
+    /// @notice The first sequence number is not the one that continues the log.
+    error SequenceMismatch(bytes32 logId, uint64 expected, uint64 given);
+
+    /// @notice A count is 1 to 2^32, and sequence numbers stay below 2^64.
+    error CountInvalid(uint64 count);
+
+    /// @notice The measurements go back before what the log has, or end before they begin.
+    error TimeRegressed(bytes32 logId, uint48 earliest, uint48 given);
+
+    /// @notice The measurement is further ahead of the chain than an hour.
+    error TimeInFuture(uint48 latest, uint48 given);
+
+    /// @notice A gap has no root, everything else has one.
+    error RootInvalid(Kind kind, bytes32 root);
+
+    /// @notice Device logs hold data, gaps and corrections only.
+    error KindNotAllowed(bytes32 logId, Kind kind);
+
+    /// @notice Only corrections supersede, and only an anchor that is in the log.
+    error SupersedesInvalid(uint64 supersedes, uint64 size);
+
+    /// @notice A correction covers only readings that are in the log.
+    error CorrectionOutOfRange(uint64 nextSeq, uint64 end);
+
+    /// @notice The block that was named is not mined yet, or has another hash; with no block, there is no hash.
+    error FreshBlockInvalid(uint64 freshBlock, bytes32 freshHash);
+
+    // ------------------------------------------------------------------ events
+
+    /// @notice The anchor is in the log, under the leaf that hashes `record`.
+    event Anchored(bytes32 indexed logId, uint64 indexed index, address indexed author, AnchorRecord record);
+
+    // ------------------------------------------------------------------ appending
+
+    /// @notice Appends to a device log what the device signed. Anyone may send.
+    /// @dev Reverts: LogNeedsMember, DeviceNotActive, DeadlinePassed, KeyProofInvalid, and those of `anchorAsMember`.
+    function anchor(Anchor calldata newAnchor, KeyProof calldata byDevice) external;
+
+    /// @notice Appends to a fleet log.
+    /// @dev By the governor of the log's subject or a member with Anchor. The deadline holds here too. Reverts:
+    ///      LogNeedsDevice, CallerLacksPermission, DeadlinePassed, IndexMismatch, KindNotAllowed, CountInvalid,
+    ///      SequenceMismatch, TimeRegressed, TimeInFuture, RootInvalid, SupersedesInvalid, CorrectionOutOfRange,
+    ///      FreshBlockInvalid.
+    function anchorAsMember(Anchor calldata newAnchor) external;
+
+    // ------------------------------------------------------------------ views
+
+    /// @notice Where the log ends; all zero for one never written.
+    function head(bytes32 logId) external view returns (Head memory);
+
+    /// @notice RFC 9162 root over the log's anchors; keccak256 of nothing for an empty log.
+    function root(bytes32 logId) external view returns (bytes32);
+
+    /// @notice The leaf of an anchor: keccak256(0x00 ‖ 0x03 ‖ abi.encode(record)).
+    function leafOf(AnchorRecord calldata anchored) external pure returns (bytes32);
+
+    /// @notice Whether the anchor is in the log.
+    /// @param peakProof Siblings from the anchor's leaf up to the peak of the log that holds it.
+    function verifyAnchor(AnchorRecord calldata anchored, bytes32[] calldata peakProof) external view returns (bool);
+
+    /// @notice Whether the reading is in the anchor, at the place that its sequence number says, and the anchor in the log.
+    /// @param batchProof Siblings from the reading's leaf up to the anchor's root, as in RFC 9162, section 2.1.3.
+    /// @param peakProof Siblings from the anchor's leaf up to the peak of the log that holds it.
+    function verifyReading(
+        AnchorRecord calldata anchored,
+        Reading calldata reading,
+        bytes32[] calldata batchProof,
+        bytes32[] calldata peakProof
+    ) external view returns (bool);
+}

@@ -1,0 +1,49 @@
+import { createRequire } from "node:module";
+
+import hardhatToolbox from "@nomicfoundation/hardhat-toolbox-mocha-ethers";
+import { configVariable, defineConfig } from "hardhat/config";
+
+const require = createRequire(import.meta.url);
+
+/** One compiler setting for tests, coverage, benchmarks and release: what is tested is what ships. */
+const compiler = {
+  version: "0.8.37",
+  path: require.resolve("solc/soljson.js"),
+  settings: {
+    evmVersion: "osaka",
+    viaIR: true,
+    optimizer: { enabled: true, runs: 200 },
+    metadata: { bytecodeHash: "none" as const },
+  },
+};
+
+export default defineConfig({
+  plugins: [hardhatToolbox],
+  solidity: { profiles: { default: compiler, production: compiler } },
+  typechain: { outDir: "typechain-types" },
+  test: {
+    solidity: {
+      isolate: true,
+    },
+  },
+  networks: {
+    default: {
+      type: "edr-simulated",
+      hardfork: "osaka",
+      allowBlocksWithSameTimestamp: true,
+    },
+    localhost: { type: "http", url: "http://127.0.0.1:8545" },
+    sepolia: {
+      type: "http",
+      chainType: "l1",
+      url: configVariable("SEPOLIA_URL"),
+      accounts: [configVariable("SEPOLIA_PRIVATE_KEY")],
+    },
+    baseSepolia: {
+      type: "http",
+      chainType: "op",
+      url: configVariable("BASE_SEPOLIA_URL"),
+      accounts: [configVariable("BASE_SEPOLIA_PRIVATE_KEY")],
+    },
+  },
+});
