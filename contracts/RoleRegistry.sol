@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {Multicall} from "@openzeppelin/contracts/utils/Multicall.sol";
+import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
+
+import {Registry} from "./base/Registry.sol";
+import {IRoleRegistry} from "./interfaces/IRoleRegistry.sol";
+import {KeyProofs} from "./libraries/KeyProofs.sol";
+import {Permissions} from "./libraries/Permissions.sol";
+import {Roles} from "./libraries/Roles.sol";
+
+/// @title RoleRegistry
+/// @notice Who works for a fleet: governors, members and their roles.
+/// @dev A governor is never a fleet handle: it is whoever called createFleet or acceptGovernor, and handles have no key to
+///      call with. So asking for a governor takes one step, and everything in here is by msg.sender alone.
+/// @custom:security-contact See SECURITY.md
+contract RoleRegistry is IRoleRegistry, Registry, Multicall {
+    // ------------------------------------------------------------------ types
+
+    /// @dev One slot. An account that never revoked all roles has none.
+    /// @param governor Zero for an account, which governs itself.
+    struct Fleet {
+        address governor;
+        uint32 epoch;
+        uint32 handovers;
+    }
+
+    // ------------------------------------------------------------------ constants
+
+    uint32 private constant ADMIN_MASK = uint32(1) << Roles.ADMIN;
+    uint40 private constant FOR_EVER = type(uint40).max;
+
+    // ------------------------------------------------------------------ storage
+
+    mapping(address fleet => Fleet) private _fleets;
+    mapping(address fleet => address) private _pendingGovernors;
+    mapping(address fleet => mapping(address account => Membership)) private _memberships;
+
+    /// @dev What roles 8–15 permit: eight masks of 32 bits, role 8 in the lowest.
+    mapping(address fleet => uint256 masks) private _ownRoles;
+
+    /// @dev Sixteen rows of 16 bits, row 0 in the lowest: bit b of row a is set if roles a and b are exclusive, and so
+    ///      is bit a of row b.
+    mapping(address fleet => uint256 rows) private _exclusions;
+
+    // ------------------------------------------------------------------ constructor
+
+    constructor() Registry("Touchstone RoleRegistry") {}
+
+    // ------------------------------------------------------------------ roles
+
+    /// @inheritdoc IRoleRegistry
+    function setRoles(address fleet, address account, uint32 roles, uint40 notBefore, uint40 expiry) external {
+        uint32 epoch = _fleets[fleet].epoch;
+        bool byGovernor = msg.sender == governorOf(fleet);
+        if (!byGovernor) _requireAdmin(fleet);
+        _requireUsable(account);
+
+        uint32 given = _givenRoles(_memberships[fleet][account], epoch);
+        require(byGovernor || (given | roles) & ADMIN_MASK == 0, AdminReserved(fleet, account));
+        if (roles == 0) {
+            _removeMember(fleet, account, given, epoch);
+            return;
+        }
+
+        uint40 latest = byGovernor ? FOR_EVER : _memberships[fleet][msg.sender].expiry;
+        require(roles >> Roles.COUNT == 0, RolesUnknown(roles));
+        require(notBefore < expiry && block.timestamp < expiry, WindowInvalid(notBefore, expiry));
+        require(expiry <= latest, ExpiryBeyondCaller(expiry, latest));
+        _requireCompatible(fleet, roles);
+
+        _memberships[fleet][account] = Membership(roles, notBefore, expiry, epoch);
+        emit RolesSet(fleet, account, msg.sender, roles, notBefore, expiry, epoch);
+    }
+
+    /// @inheritdoc IRoleRegistry
+    function renounceRoles(address fleet) external {
+        uint32 epoch = _fleets[fleet].epoch;
+        _removeMember(fleet, msg.sender, _givenRoles(_memberships[fleet][msg.sender], epoch), epoch);
+    }
+
+    /// @inheritdoc IRoleRegistry
+    function defineRole(address fleet, uint8 role, uint32 permissions) external {
+        if (msg.sender != governorOf(fleet)) _requireAdmin(fleet);
+        require(role >= Roles.FIRST_OWN && role < Roles.COUNT, RoleNotDefinable(role));
+        require(permissions & ~Roles.DEFINABLE == 0, PermissionsNotAllowed(permissions));
+
+        uint256 shift = 32 * uint256(role - Roles.FIRST_OWN);
+        uint256 others = _ownRoles[fleet] & ~(uint256(type(uint32).max) << shift);
+        _ownRoles[fleet] = others | (uint256(permissions) << shift);
+        emit RoleDefined(fleet, role, msg.sender, permissions);
+    }
+
+    /// @inheritdoc IRoleRegistry
+    function declareExclusive(address fleet, uint8 roleA, uint8 roleB) external {
+        _requireGovernor(fleet);
+        require(roleA < Roles.COUNT && roleB < Roles.COUNT && roleA != roleB, ExclusionInvalid(roleA, roleB));
+        require(!areExclusive(fleet, roleA, roleB), ExclusionExists(fleet, roleA, roleB));
+
+        _exclusions[fleet] |= _exclusionBit(roleA, roleB) | _exclusionBit(roleB, roleA);
+        emit RolesDeclaredExclusive(fleet, roleA, roleB, msg.sender);
+    }
+
+    /// @inheritdoc IRoleRegistry
+    function revokeAllRoles(address fleet) external {
+        _requireGovernor(fleet);
+
+        uint32 epoch = ++_fleets[fleet].epoch;
+        emit AllRolesRevoked(fleet, msg.sender, epoch);
+    }
+
+    // ------------------------------------------------------------------ fleet handles
+
+    /// @inheritdoc IRoleRegistry
+    function createFleet(bytes32 salt) external returns (address fleet) {
+        fleet = fleetIdOf(msg.sender, salt);
+        require(_fleets[fleet].governor == address(0), FleetExists(fleet));
+
+        _fleets[fleet].governor = msg.sender;
+        emit FleetCreated(fleet, msg.sender, salt);
+    }
+
+    /// @inheritdoc IRoleRegistry
+    function proposeGovernor(address fleet, address newGovernor) external {
+        require(_fleets[fleet].governor != address(0), FleetNotHandle(fleet));
+        _requireGovernor(fleet);
+        if (newGovernor != address(0)) _requireUsable(newGovernor);
+
+        _pendingGovernors[fleet] = newGovernor;
+        emit GovernorProposed(fleet, msg.sender, newGovernor);
+    }
+
+    /// @inheritdoc IRoleRegistry
+    function acceptGovernor(address fleet, bool keepRoles) external {
+        require(msg.sender == _pendingGovernors[fleet], CallerNotPendingGovernor(fleet, msg.sender));
+
+        Fleet memory state = _fleets[fleet];
+        address from = state.governor;
+        state.governor = msg.sender;
+        ++state.handovers;
+        if (!keepRoles) ++state.epoch;
+        _fleets[fleet] = state;
+        delete _pendingGovernors[fleet];
+        emit GovernorChanged(fleet, from, msg.sender, state.handovers, state.epoch);
+    }
+
+    // ------------------------------------------------------------------ views
+
+    /// @inheritdoc IRoleRegistry
+    function governorOf(address fleet) public view returns (address) {
+        address governor = _fleets[fleet].governor;
+        return governor == address(0) ? fleet : governor;
+    }
+
+    /// @inheritdoc IRoleRegistry
+    function pendingGovernorOf(address fleet) external view returns (address) {
+        return _pendingGovernors[fleet];
+    }
+
+    /// @inheritdoc IRoleRegistry
+    function handoversOf(address fleet) external view returns (uint32) {
+        return _fleets[fleet].handovers;
+    }
+
+    /// @inheritdoc IRoleRegistry
+    function roleEpochOf(address fleet) external view returns (uint32) {
+        return _fleets[fleet].epoch;
+    }
+
+    /// @inheritdoc IRoleRegistry
+    function fleetIdOf(address creator, bytes32 salt) public pure returns (address) {
+        return address(uint160(uint256(keccak256(abi.encode("fleet", creator, salt)))));
+    }
+
+    /// @inheritdoc IRoleRegistry
+    function membershipOf(address fleet, address account) external view returns (Membership memory) {
+        return _memberships[fleet][account];
+    }
+
+    /// @inheritdoc IRoleRegistry
+    function rolesOf(address fleet, address account) public view returns (uint32) {
+        Membership storage membership = _memberships[fleet][account];
+        bool holds = block.timestamp >= membership.notBefore && block.timestamp < membership.expiry;
+        return holds ? _givenRoles(membership, _fleets[fleet].epoch) : 0;
+    }
+
+    /// @inheritdoc IRoleRegistry
+    function hasRole(address fleet, uint8 role, address account) external view returns (bool) {
+        return (rolesOf(fleet, account) >> role) & 1 != 0;
+    }
+
+    /// @inheritdoc IRoleRegistry
+    function rolePermissions(address fleet, uint8 role) external view returns (uint32) {
+        return _permissionsOf(fleet, uint256(1) << role);
+    }
+
+    /// @inheritdoc IRoleRegistry
+    function areExclusive(address fleet, uint8 roleA, uint8 roleB) public view returns (bool) {
+        bool exist = roleA < Roles.COUNT && roleB < Roles.COUNT;
+        return exist && _exclusions[fleet] & _exclusionBit(roleA, roleB) != 0;
+    }
+
+    /// @inheritdoc IRoleRegistry
+    function permissionsOf(address fleet, address account) external view returns (uint32) {
+        if (!KeyProofs.isUsable(account)) return 0;
+        return account == governorOf(fleet) ? Permissions.ALL : _permissionsOf(fleet, rolesOf(fleet, account));
+    }
+
+    /// @inheritdoc IRoleRegistry
+    function hasPermissions(address fleet, address account, uint32 permissions) external view returns (bool) {
+        if (permissions == 0 || permissions > Permissions.ALL || !KeyProofs.isUsable(account)) return false;
+        if (account == governorOf(fleet)) return true;
+
+        uint32 roles = rolesOf(fleet, account);
+        uint32 missing = permissions & ~Roles.union(Roles.BUILT_IN, uint8(roles));
+        if (missing == 0) return true;
+        // The fleet's own roles are read only where they can matter: this is what other contracts call cold.
+        uint32 ownRoles = roles >> Roles.FIRST_OWN;
+        return ownRoles != 0 && missing & ~Roles.union(_ownRoles[fleet], ownRoles) == 0;
+    }
+
+    /// @inheritdoc IERC165
+    function supportsInterface(bytes4 interfaceId) public view override(Registry, IERC165) returns (bool) {
+        return interfaceId == type(IRoleRegistry).interfaceId || super.supportsInterface(interfaceId);
+    }
+
+    // ------------------------------------------------------------------ private
+
+    function _removeMember(address fleet, address account, uint32 given, uint32 epoch) private {
+        require(given != 0, RolesNotHeld(fleet, account));
+
+        delete _memberships[fleet][account];
+        emit RolesSet(fleet, account, msg.sender, 0, 0, 0, epoch);
+    }
+
+    function _requireGovernor(address fleet) private view {
+        require(msg.sender == governorOf(fleet), CallerNotGovernor(fleet, msg.sender));
+    }
+
+    /// @dev Admin is the one role that manages roles: a fleet's own roles never may.
+    function _requireAdmin(address fleet) private view {
+        require(
+            rolesOf(fleet, msg.sender) & ADMIN_MASK != 0,
+            CallerLacksPermission(fleet, msg.sender, Permissions.MANAGE_ROLES)
+        );
+    }
+
+    /// @dev Reverts with the lowest pair of the roles that is exclusive.
+    function _requireCompatible(address fleet, uint32 roles) private view {
+        // A single role excludes nothing, so the common case reads no storage.
+        if (roles & (roles - 1) == 0) return;
+
+        uint256 rows = _exclusions[fleet];
+        for (uint8 roleA = 0; rows != 0; ++roleA) {
+            if (roles & Roles.maskOf(roleA) != 0 && rows & roles != 0) {
+                uint8 roleB = roleA + 1;
+                while (rows & roles & Roles.maskOf(roleB) == 0) ++roleB;
+                revert RolesExclusive(fleet, roleA, roleB);
+            }
+            rows >>= Roles.COUNT;
+        }
+    }
+
+    /// @dev The roles of the account in this epoch, whether their window is open or not.
+    function _givenRoles(Membership storage membership, uint32 epoch) private view returns (uint32) {
+        return membership.epoch == epoch ? membership.roles : 0;
+    }
+
+    function _permissionsOf(address fleet, uint256 roles) private view returns (uint32) {
+        uint32 permissions = Roles.union(Roles.BUILT_IN, uint8(roles));
+        uint8 ownRoles = uint8(roles >> Roles.FIRST_OWN);
+        return ownRoles == 0 ? permissions : permissions | Roles.union(_ownRoles[fleet], ownRoles);
+    }
+
+    function _exclusionBit(uint8 roleA, uint8 roleB) private pure returns (uint256) {
+        return uint256(1) << (uint256(roleA) * Roles.COUNT + roleB);
+    }
+}
