@@ -6,7 +6,9 @@ import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
 
 import {Registry} from "./base/Registry.sol";
 import {IRoleRegistry} from "./interfaces/IRoleRegistry.sol";
+import {FleetWord} from "./libraries/FleetWord.sol";
 import {KeyProofs} from "./libraries/KeyProofs.sol";
+import {MemberWord, MemberWords} from "./libraries/MemberWord.sol";
 import {Permissions} from "./libraries/Permissions.sol";
 import {Roles} from "./libraries/Roles.sol";
 
@@ -16,16 +18,6 @@ import {Roles} from "./libraries/Roles.sol";
 ///      call with. So asking for a governor takes one step, and everything in here is by msg.sender alone.
 /// @custom:security-contact See SECURITY.md
 contract RoleRegistry is IRoleRegistry, Registry, Multicall {
-    // ------------------------------------------------------------------ types
-
-    /// @dev One slot. An account that never revoked all roles has none.
-    /// @param governor Zero for an account, which governs itself.
-    struct Fleet {
-        address governor;
-        uint32 epoch;
-        uint32 handovers;
-    }
-
     // ------------------------------------------------------------------ constants
 
     uint32 private constant ADMIN_MASK = uint32(1) << Roles.ADMIN;
@@ -33,9 +25,9 @@ contract RoleRegistry is IRoleRegistry, Registry, Multicall {
 
     // ------------------------------------------------------------------ storage
 
-    mapping(address fleet => Fleet) private _fleets;
+    mapping(address fleet => FleetWord) private _fleets;
     mapping(address fleet => address) private _pendingGovernors;
-    mapping(address fleet => mapping(address account => Membership)) private _memberships;
+    mapping(address fleet => mapping(address account => MemberWord)) private _members;
 
     /// @dev What roles 8–15 permit: eight masks of 32 bits, role 8 in the lowest.
     mapping(address fleet => uint256 masks) private _ownRoles;
@@ -51,38 +43,33 @@ contract RoleRegistry is IRoleRegistry, Registry, Multicall {
     // ------------------------------------------------------------------ roles
 
     /// @inheritdoc IRoleRegistry
-    function setRoles(address fleet, address account, uint32 roles, uint40 notBefore, uint40 expiry) external {
-        uint32 epoch = _fleets[fleet].epoch;
-        bool byGovernor = msg.sender == governorOf(fleet);
-        if (!byGovernor) _requireAdmin(fleet);
+    function setRoles(address fleet, address account, uint32 roles, uint40 notBefore, uint40 expiry) external override {
+        FleetWord state = _fleets[fleet];
+        bool byGovernor = msg.sender == state.governor(fleet);
+        uint40 latest = byGovernor ? FOR_EVER : _requireAdmin(fleet, state);
         _requireUsable(account);
-
-        uint32 given = _givenRoles(_memberships[fleet][account], epoch);
-        require(byGovernor || (given | roles) & ADMIN_MASK == 0, AdminReserved(fleet, account));
-        if (roles == 0) {
-            _removeMember(fleet, account, given, epoch);
-            return;
-        }
-
-        uint40 latest = byGovernor ? FOR_EVER : _memberships[fleet][msg.sender].expiry;
         require(roles >> Roles.COUNT == 0, RolesUnknown(roles));
+        uint32 given = _members[fleet][account].rolesIn(state.epoch());
+        require(byGovernor || (given | roles) & ADMIN_MASK == 0, AdminReserved(fleet, account));
+        if (roles == 0) return _removeMember(fleet, account, given, state.epoch());
         require(notBefore < expiry && block.timestamp < expiry, WindowInvalid(notBefore, expiry));
         require(expiry <= latest, ExpiryBeyondCaller(expiry, latest));
         _requireCompatible(fleet, roles);
 
-        _memberships[fleet][account] = Membership(roles, notBefore, expiry, epoch);
-        emit RolesSet(fleet, account, msg.sender, roles, notBefore, expiry, epoch);
+        _members[fleet][account] = MemberWords.pack(roles, notBefore, expiry, state.epoch());
+        emit RolesSet(fleet, account, msg.sender, roles, notBefore, expiry, state.epoch());
     }
 
     /// @inheritdoc IRoleRegistry
-    function renounceRoles(address fleet) external {
-        uint32 epoch = _fleets[fleet].epoch;
-        _removeMember(fleet, msg.sender, _givenRoles(_memberships[fleet][msg.sender], epoch), epoch);
+    function renounceRoles(address fleet) external override {
+        uint32 epoch = _fleets[fleet].epoch();
+        _removeMember(fleet, msg.sender, _members[fleet][msg.sender].rolesIn(epoch), epoch);
     }
 
     /// @inheritdoc IRoleRegistry
-    function defineRole(address fleet, uint8 role, uint32 permissions) external {
-        if (msg.sender != governorOf(fleet)) _requireAdmin(fleet);
+    function defineRole(address fleet, uint8 role, uint32 permissions) external override {
+        FleetWord state = _fleets[fleet];
+        if (msg.sender != state.governor(fleet)) _requireAdmin(fleet, state);
         require(role >= Roles.FIRST_OWN && role < Roles.COUNT, RoleNotDefinable(role));
         require(permissions & ~Roles.DEFINABLE == 0, PermissionsNotAllowed(permissions));
 
@@ -93,38 +80,43 @@ contract RoleRegistry is IRoleRegistry, Registry, Multicall {
     }
 
     /// @inheritdoc IRoleRegistry
-    function declareExclusive(address fleet, uint8 roleA, uint8 roleB) external {
-        _requireGovernor(fleet);
+    function declareExclusive(address fleet, uint8 roleA, uint8 roleB) external override {
+        _requireGovernor(fleet, _fleets[fleet]);
         require(roleA < Roles.COUNT && roleB < Roles.COUNT && roleA != roleB, ExclusionInvalid(roleA, roleB));
-        require(!areExclusive(fleet, roleA, roleB), ExclusionExists(fleet, roleA, roleB));
+        uint256 rows = _exclusions[fleet];
+        require(rows & _exclusionBit(roleA, roleB) == 0, ExclusionExists(fleet, roleA, roleB));
 
-        _exclusions[fleet] |= _exclusionBit(roleA, roleB) | _exclusionBit(roleB, roleA);
+        _exclusions[fleet] = rows | _exclusionBit(roleA, roleB) | _exclusionBit(roleB, roleA);
         emit RolesDeclaredExclusive(fleet, roleA, roleB, msg.sender);
     }
 
     /// @inheritdoc IRoleRegistry
-    function revokeAllRoles(address fleet) external {
-        _requireGovernor(fleet);
+    function revokeAllRoles(address fleet) external override {
+        FleetWord state = _fleets[fleet];
+        _requireGovernor(fleet, state);
 
-        uint32 epoch = ++_fleets[fleet].epoch;
-        emit AllRolesRevoked(fleet, msg.sender, epoch);
+        state = state.withEpoch(state.epoch() + 1);
+        _fleets[fleet] = state;
+        emit AllRolesRevoked(fleet, msg.sender, state.epoch());
     }
 
     // ------------------------------------------------------------------ fleet handles
 
     /// @inheritdoc IRoleRegistry
-    function createFleet(bytes32 salt) external returns (address fleet) {
+    function createFleet(bytes32 salt) external override returns (address fleet) {
         fleet = fleetIdOf(msg.sender, salt);
-        require(_fleets[fleet].governor == address(0), FleetExists(fleet));
+        FleetWord state = _fleets[fleet];
+        require(!state.isHandle(), FleetExists(fleet));
 
-        _fleets[fleet].governor = msg.sender;
+        _fleets[fleet] = state.withGovernor(msg.sender);
         emit FleetCreated(fleet, msg.sender, salt);
     }
 
     /// @inheritdoc IRoleRegistry
-    function proposeGovernor(address fleet, address newGovernor) external {
-        require(_fleets[fleet].governor != address(0), FleetNotHandle(fleet));
-        _requireGovernor(fleet);
+    function proposeGovernor(address fleet, address newGovernor) external override {
+        FleetWord state = _fleets[fleet];
+        require(state.isHandle(), FleetNotHandle(fleet));
+        _requireGovernor(fleet, state);
         if (newGovernor != address(0)) _requireUsable(newGovernor);
 
         _pendingGovernors[fleet] = newGovernor;
@@ -132,90 +124,90 @@ contract RoleRegistry is IRoleRegistry, Registry, Multicall {
     }
 
     /// @inheritdoc IRoleRegistry
-    function acceptGovernor(address fleet, bool keepRoles) external {
+    function acceptGovernor(address fleet, bool keepRoles) external override {
         require(msg.sender == _pendingGovernors[fleet], CallerNotPendingGovernor(fleet, msg.sender));
 
-        Fleet memory state = _fleets[fleet];
-        address from = state.governor;
-        state.governor = msg.sender;
-        ++state.handovers;
-        if (!keepRoles) ++state.epoch;
+        FleetWord state = _fleets[fleet];
+        address from = state.governor(fleet);
+        state = state.withGovernor(msg.sender).withHandovers(state.handovers() + 1);
+        if (!keepRoles) state = state.withEpoch(state.epoch() + 1);
         _fleets[fleet] = state;
         delete _pendingGovernors[fleet];
-        emit GovernorChanged(fleet, from, msg.sender, state.handovers, state.epoch);
+        emit GovernorChanged(fleet, from, msg.sender, state.handovers(), state.epoch());
     }
 
     // ------------------------------------------------------------------ views
 
     /// @inheritdoc IRoleRegistry
-    function governorOf(address fleet) public view returns (address) {
-        address governor = _fleets[fleet].governor;
-        return governor == address(0) ? fleet : governor;
+    function governorOf(address fleet) external view override returns (address) {
+        return _fleets[fleet].governor(fleet);
     }
 
     /// @inheritdoc IRoleRegistry
-    function pendingGovernorOf(address fleet) external view returns (address) {
+    function pendingGovernorOf(address fleet) external view override returns (address) {
         return _pendingGovernors[fleet];
     }
 
     /// @inheritdoc IRoleRegistry
-    function handoversOf(address fleet) external view returns (uint32) {
-        return _fleets[fleet].handovers;
+    function handoversOf(address fleet) external view override returns (uint32) {
+        return _fleets[fleet].handovers();
     }
 
     /// @inheritdoc IRoleRegistry
-    function roleEpochOf(address fleet) external view returns (uint32) {
-        return _fleets[fleet].epoch;
+    function roleEpochOf(address fleet) external view override returns (uint32) {
+        return _fleets[fleet].epoch();
     }
 
     /// @inheritdoc IRoleRegistry
-    function fleetIdOf(address creator, bytes32 salt) public pure returns (address) {
+    function fleetIdOf(address creator, bytes32 salt) public pure override returns (address) {
         return address(uint160(uint256(keccak256(abi.encode("fleet", creator, salt)))));
     }
 
     /// @inheritdoc IRoleRegistry
-    function membershipOf(address fleet, address account) external view returns (Membership memory) {
-        return _memberships[fleet][account];
+    function membershipOf(address fleet, address account) external view override returns (Membership memory) {
+        MemberWord member = _members[fleet][account];
+        return Membership(member.roles(), member.notBefore(), member.expiry(), member.epoch());
     }
 
     /// @inheritdoc IRoleRegistry
-    function rolesOf(address fleet, address account) public view returns (uint32) {
-        Membership storage membership = _memberships[fleet][account];
-        bool holds = block.timestamp >= membership.notBefore && block.timestamp < membership.expiry;
-        return holds ? _givenRoles(membership, _fleets[fleet].epoch) : 0;
+    function rolesOf(address fleet, address account) public view override returns (uint32) {
+        return _members[fleet][account].rolesNow(_fleets[fleet].epoch());
     }
 
     /// @inheritdoc IRoleRegistry
-    function hasRole(address fleet, uint8 role, address account) external view returns (bool) {
+    function hasRole(address fleet, uint8 role, address account) external view override returns (bool) {
         return (rolesOf(fleet, account) >> role) & 1 != 0;
     }
 
     /// @inheritdoc IRoleRegistry
-    function rolePermissions(address fleet, uint8 role) external view returns (uint32) {
-        return _permissionsOf(fleet, uint256(1) << role);
+    function rolePermissions(address fleet, uint8 role) external view override returns (uint32) {
+        return _union(fleet, uint256(1) << role);
     }
 
     /// @inheritdoc IRoleRegistry
-    function areExclusive(address fleet, uint8 roleA, uint8 roleB) public view returns (bool) {
+    function areExclusive(address fleet, uint8 roleA, uint8 roleB) external view override returns (bool) {
         bool exist = roleA < Roles.COUNT && roleB < Roles.COUNT;
         return exist && _exclusions[fleet] & _exclusionBit(roleA, roleB) != 0;
     }
 
     /// @inheritdoc IRoleRegistry
-    function permissionsOf(address fleet, address account) external view returns (uint32) {
+    function permissionsOf(address fleet, address account) external view override returns (uint32) {
         if (!KeyProofs.isUsable(account)) return 0;
-        return account == governorOf(fleet) ? Permissions.ALL : _permissionsOf(fleet, rolesOf(fleet, account));
+        FleetWord state = _fleets[fleet];
+        if (account == state.governor(fleet)) return Permissions.ALL;
+        return _union(fleet, _members[fleet][account].rolesNow(state.epoch()));
     }
 
     /// @inheritdoc IRoleRegistry
-    function hasPermissions(address fleet, address account, uint32 permissions) external view returns (bool) {
+    function hasPermissions(address fleet, address account, uint32 permissions) external view override returns (bool) {
         if (permissions == 0 || permissions > Permissions.ALL || !KeyProofs.isUsable(account)) return false;
-        if (account == governorOf(fleet)) return true;
+        FleetWord state = _fleets[fleet];
+        if (account == state.governor(fleet)) return true;
 
-        uint32 roles = rolesOf(fleet, account);
+        uint32 roles = _members[fleet][account].rolesNow(state.epoch());
         uint32 missing = permissions & ~Roles.union(Roles.BUILT_IN, uint8(roles));
         if (missing == 0) return true;
-        // The fleet's own roles are read only where they can matter: this is what other contracts call cold.
+        // Other contracts call this cold: the fleet's own roles are read only where they can matter.
         uint32 ownRoles = roles >> Roles.FIRST_OWN;
         return ownRoles != 0 && missing & ~Roles.union(_ownRoles[fleet], ownRoles) == 0;
     }
@@ -227,23 +219,26 @@ contract RoleRegistry is IRoleRegistry, Registry, Multicall {
 
     // ------------------------------------------------------------------ private
 
+    /// @param given The roles that the account has in this epoch.
     function _removeMember(address fleet, address account, uint32 given, uint32 epoch) private {
         require(given != 0, RolesNotHeld(fleet, account));
 
-        delete _memberships[fleet][account];
+        _members[fleet][account] = MemberWord.wrap(0);
         emit RolesSet(fleet, account, msg.sender, 0, 0, 0, epoch);
     }
 
-    function _requireGovernor(address fleet) private view {
-        require(msg.sender == governorOf(fleet), CallerNotGovernor(fleet, msg.sender));
+    function _requireGovernor(address fleet, FleetWord state) private view {
+        require(msg.sender == state.governor(fleet), CallerNotGovernor(fleet, msg.sender));
     }
 
-    /// @dev Admin is the one role that manages roles: a fleet's own roles never may.
-    function _requireAdmin(address fleet) private view {
+    /// @dev Returns until when the caller is an Admin: the one role that manages roles, as a fleet's own never may.
+    function _requireAdmin(address fleet, FleetWord state) private view returns (uint40 expiry) {
+        MemberWord caller = _members[fleet][msg.sender];
         require(
-            rolesOf(fleet, msg.sender) & ADMIN_MASK != 0,
+            caller.rolesNow(state.epoch()) & ADMIN_MASK != 0,
             CallerLacksPermission(fleet, msg.sender, Permissions.MANAGE_ROLES)
         );
+        return caller.expiry();
     }
 
     /// @dev Reverts with the lowest pair of the roles that is exclusive.
@@ -262,12 +257,7 @@ contract RoleRegistry is IRoleRegistry, Registry, Multicall {
         }
     }
 
-    /// @dev The roles of the account in this epoch, whether their window is open or not.
-    function _givenRoles(Membership storage membership, uint32 epoch) private view returns (uint32) {
-        return membership.epoch == epoch ? membership.roles : 0;
-    }
-
-    function _permissionsOf(address fleet, uint256 roles) private view returns (uint32) {
+    function _union(address fleet, uint256 roles) private view returns (uint32) {
         uint32 permissions = Roles.union(Roles.BUILT_IN, uint8(roles));
         uint8 ownRoles = uint8(roles >> Roles.FIRST_OWN);
         return ownRoles == 0 ? permissions : permissions | Roles.union(_ownRoles[fleet], ownRoles);

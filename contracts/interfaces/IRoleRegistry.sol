@@ -41,7 +41,7 @@ interface IRoleRegistry is IRegistry {
     /// @notice The two roles are declared exclusive: nobody may be given both.
     error RolesExclusive(address fleet, uint8 roleA, uint8 roleB);
 
-    /// @notice The account holds no roles in the fleet.
+    /// @notice The account has no roles in this epoch of the fleet.
     error RolesNotHeld(address fleet, address account);
 
     /// @notice Only roles 8–15 can be defined.
@@ -67,7 +67,7 @@ interface IRoleRegistry is IRegistry {
 
     // ------------------------------------------------------------------ events
 
-    /// @notice The roles of an account became exactly `roles`; 0 means it is a member no more.
+    /// @notice The roles of an account became exactly `roles`; 0, with a window of zeros, means it is a member no more.
     event RolesSet(
         address indexed fleet,
         address indexed account,
@@ -113,7 +113,7 @@ interface IRoleRegistry is IRegistry {
     /// @param expiry Unix seconds, the first moment they no longer hold; type(uint40).max means for ever.
     function setRoles(address fleet, address account, uint32 roles, uint40 notBefore, uint40 expiry) external;
 
-    /// @notice Gives up all roles of the caller in the fleet.
+    /// @notice Gives up all roles of the caller in the fleet, whether they hold now or not. Nothing can forbid it.
     /// @dev Reverts: RolesNotHeld.
     function renounceRoles(address fleet) external;
 
@@ -137,13 +137,14 @@ interface IRoleRegistry is IRegistry {
     function createFleet(bytes32 salt) external returns (address fleet);
 
     /// @notice Offers the fleet to an account, which must accept; zero withdraws the offer.
-    /// @dev By the governor. Reverts: FleetNotHandle, CallerNotGovernor.
+    /// @dev By the governor. Replaces an offer made before. Reverts: FleetNotHandle, CallerNotGovernor, IdReserved.
     function proposeGovernor(address fleet, address newGovernor) external;
 
     /// @notice Takes over a fleet that was offered to the caller.
     /// @dev Voids pending transfers of the fleet's devices. Grants on its devices survive; end them with
     ///      DeviceRegistry.revokeAll. Reverts: CallerNotPendingGovernor.
-    /// @param keepRoles Whether the members keep their roles.
+    /// @param keepRoles Whether the members keep their roles. Until this call is mined the old governor can give more: take
+    ///        over a team only from someone you trust.
     function acceptGovernor(address fleet, bool keepRoles) external;
 
     // ------------------------------------------------------------------ views
@@ -172,15 +173,16 @@ interface IRoleRegistry is IRegistry {
     /// @notice Whether the account holds the role now.
     function hasRole(address fleet, uint8 role, address account) external view returns (bool);
 
-    /// @notice What the role permits in the fleet.
+    /// @notice What the role permits in the fleet: nothing, for one of its own that was never defined.
     function rolePermissions(address fleet, uint8 role) external view returns (uint32);
 
     /// @notice Whether the two roles were declared exclusive.
     function areExclusive(address fleet, uint8 roleA, uint8 roleB) external view returns (bool);
 
-    /// @notice All that the account may do in the fleet now. The governor may do everything.
+    /// @notice All that the account may do in the fleet now. The governor may do everything, a reserved id nothing.
     function permissionsOf(address fleet, address account) external view returns (uint32);
 
-    /// @notice Whether the account may do all of `permissions` in the fleet now; false for none.
+    /// @notice Whether the account may do all of `permissions` in the fleet now.
+    /// @dev For no permission, or one that does not exist, the answer is no, also for the governor.
     function hasPermissions(address fleet, address account, uint32 permissions) external view returns (bool);
 }

@@ -68,10 +68,13 @@ library Roles {
     /// @notice All that the roles permit together.
     /// @param masks What each role permits: eight masks of 32 bits.
     /// @param roles Which of the eight, as a mask.
-    function union(uint256 masks, uint256 roles) internal pure returns (uint32 permissions) {
+    function union(uint256 masks, uint256 roles) internal pure returns (uint32) {
+        uint256 permissions;
+        // The mask of the role in turn is the lowest; what is above it is cut off at the end.
         for (; roles != 0; roles >>= 1) {
-            if (roles & 1 != 0) permissions |= uint32(masks);
+            if (roles & 1 != 0) permissions |= masks;
             masks >>= 32;
         }
+        return uint32(permissions);
     }
 }
