@@ -5,3 +5,4 @@ export * as base from './base/index.js';
 export * as interfaces from './interfaces/index.js';
 export * as libraries from './libraries/index.js';
 export { DeviceRegistry__factory } from './DeviceRegistry__factory.js';
+export { RoleRegistry__factory } from './RoleRegistry__factory.js';
