@@ -12,7 +12,6 @@ declare module "@nomicfoundation/hardhat-ethers/types" {
   interface HardhatEthersHelpers extends HardhatEthersHelpersBase {
   getContractFactory(name: 'DeviceRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DeviceRegistry__factory>
 getContractFactory(name: 'RoleRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.RoleRegistry__factory>
-getContractFactory(name: 'ERC1056', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.ERC1056__factory>
 getContractFactory(name: 'FleetAuthority', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.FleetAuthority__factory>
 getContractFactory(name: 'Registry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.Registry__factory>
 getContractFactory(name: 'IDataAccess', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IDataAccess__factory>
@@ -24,10 +23,10 @@ getContractFactory(name: 'IRegistry', signerOrOptions?: ethers.Signer | FactoryO
 getContractFactory(name: 'IRoleRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IRoleRegistry__factory>
 getContractFactory(name: 'DeviceWords', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DeviceWords__factory>
 getContractFactory(name: 'KeyProofs', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.KeyProofs__factory>
+getContractFactory(name: 'ERC1056', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.ERC1056__factory>
 
   getContractAt(name: 'DeviceRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DeviceRegistry>
 getContractAt(name: 'RoleRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.RoleRegistry>
-getContractAt(name: 'ERC1056', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.ERC1056>
 getContractAt(name: 'FleetAuthority', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.FleetAuthority>
 getContractAt(name: 'Registry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.Registry>
 getContractAt(name: 'IDataAccess', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IDataAccess>
@@ -39,10 +38,10 @@ getContractAt(name: 'IRegistry', address: string | ethers.Addressable, signer?: 
 getContractAt(name: 'IRoleRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IRoleRegistry>
 getContractAt(name: 'DeviceWords', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DeviceWords>
 getContractAt(name: 'KeyProofs', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.KeyProofs>
+getContractAt(name: 'ERC1056', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.ERC1056>
 
   deployContract(name: 'DeviceRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceRegistry>
 deployContract(name: 'RoleRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.RoleRegistry>
-deployContract(name: 'ERC1056', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ERC1056>
 deployContract(name: 'FleetAuthority', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FleetAuthority>
 deployContract(name: 'Registry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.Registry>
 deployContract(name: 'IDataAccess', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDataAccess>
@@ -54,10 +53,10 @@ deployContract(name: 'IRegistry', signerOrOptions?: ethers.Signer | DeployContra
 deployContract(name: 'IRoleRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IRoleRegistry>
 deployContract(name: 'DeviceWords', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceWords>
 deployContract(name: 'KeyProofs', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.KeyProofs>
+deployContract(name: 'ERC1056', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ERC1056>
 
   deployContract(name: 'DeviceRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceRegistry>
 deployContract(name: 'RoleRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.RoleRegistry>
-deployContract(name: 'ERC1056', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ERC1056>
 deployContract(name: 'FleetAuthority', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FleetAuthority>
 deployContract(name: 'Registry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.Registry>
 deployContract(name: 'IDataAccess', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDataAccess>
@@ -69,6 +68,7 @@ deployContract(name: 'IRegistry', args: any[], signerOrOptions?: ethers.Signer |
 deployContract(name: 'IRoleRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IRoleRegistry>
 deployContract(name: 'DeviceWords', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceWords>
 deployContract(name: 'KeyProofs', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.KeyProofs>
+deployContract(name: 'ERC1056', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ERC1056>
 
     // default types
     getContractFactory(
