@@ -98,7 +98,7 @@ describe("DID documents in the unmodified ethr-did-resolver", () => {
       const suite = await loadFixture(deployFleet);
       const { devices, actors } = suite;
       const key = keyOf(suite);
-      const args = [key.id, key.publicKey] as const;
+      const args: [string, string] = [key.id, key.publicKey];
       const suspend = devices.interface.encodeFunctionData("suspend", args);
       const resume = devices.interface.encodeFunctionData("resume", args);
       await devices.connect(actors.owner).multicall([suspend, resume, suspend]);

@@ -15,6 +15,7 @@ interface Vm {
     function getBlockNumber() external view returns (uint256);
     function getBlockTimestamp() external view returns (uint256);
     function label(address account, string calldata name) external;
+    function load(address target, bytes32 slot) external view returns (bytes32);
     function prank(address sender) external;
     function publicKeyP256(uint256 privateKey) external pure returns (uint256 x, uint256 y);
     function roll(uint256 newNumber) external;
@@ -24,6 +25,7 @@ interface Vm {
     function snapshotValue(string calldata group, string calldata name, uint256 value) external;
     function startPrank(address sender) external;
     function stopPrank() external;
+    function store(address target, bytes32 slot, bytes32 value) external;
     function warp(uint256 newTimestamp) external;
     function assertEq(uint256 left, uint256 right) external pure;
     function assertEq(address left, address right) external pure;

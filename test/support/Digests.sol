@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {IERC5267} from "@openzeppelin/contracts/interfaces/IERC5267.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+
+import {IDeviceRegistry} from "../../contracts/interfaces/IDeviceRegistry.sol";
+
+/// @dev The EIP-712 digest of a message's struct hash for the contract that takes it.
+function digestFor(address target, bytes32 structHash) view returns (bytes32) {
+    (, string memory name, string memory version, uint256 chainId, address verifyingContract, , ) = IERC5267(target)
+        .eip712Domain();
+    bytes32 domainSeparator = keccak256(
+        abi.encode(
+            keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+            keccak256(bytes(name)),
+            keccak256(bytes(version)),
+            chainId,
+            verifyingContract
+        )
+    );
+    return MessageHashUtils.toTypedDataHash(domainSeparator, structHash);
+}
+
+/// @dev What a device and its owner sign to enrol it.
+function enrollmentDigest(address devices, IDeviceRegistry.Enrollment memory enrollment) view returns (bytes32) {
+    bytes32 typeHash = keccak256(
+        "Enrollment(address device,uint8 scheme,address owner,uint32 manifest,bytes32 metadataHash,uint40 deadline)"
+    );
+    return digestFor(devices, keccak256(abi.encode(typeHash, enrollment)));
+}
