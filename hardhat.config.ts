@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 
 import hardhatToolbox from "@nomicfoundation/hardhat-toolbox-mocha-ethers";
-import { configVariable, defineConfig } from "hardhat/config";
+import { configVariable, defineConfig, overrideTask } from "hardhat/config";
 
 const require = createRequire(import.meta.url);
 
@@ -19,6 +19,11 @@ const compiler = {
 
 export default defineConfig({
   plugins: [hardhatToolbox],
+  tasks: [
+    overrideTask("build")
+      .setAction(() => import("./tasks/build.js"))
+      .build(),
+  ],
   solidity: { profiles: { default: compiler, production: compiler } },
   typechain: { outDir: "typechain-types" },
   test: {

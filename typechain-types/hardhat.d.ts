@@ -10,65 +10,65 @@ import * as Contracts from "./index.js";
 
 declare module "@nomicfoundation/hardhat-ethers/types" {
   interface HardhatEthersHelpers extends HardhatEthersHelpersBase {
-  getContractFactory(name: 'DeviceRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DeviceRegistry__factory>
-getContractFactory(name: 'RoleRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.RoleRegistry__factory>
+getContractFactory(name: 'DeviceRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DeviceRegistry__factory>
+getContractFactory(name: 'DeviceWords', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DeviceWords__factory>
 getContractFactory(name: 'ERC1056', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.ERC1056__factory>
 getContractFactory(name: 'FleetAuthority', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.FleetAuthority__factory>
-getContractFactory(name: 'Registry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.Registry__factory>
-getContractFactory(name: 'IDataAnchor', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IDataAnchor__factory>
 getContractFactory(name: 'IDataAccess', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IDataAccess__factory>
+getContractFactory(name: 'IDataAnchor', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IDataAnchor__factory>
+getContractFactory(name: 'IDeviceRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IDeviceRegistry__factory>
 getContractFactory(name: 'IERC1056', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IERC1056__factory>
 getContractFactory(name: 'IFirmwareRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IFirmwareRegistry__factory>
 getContractFactory(name: 'IRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IRegistry__factory>
 getContractFactory(name: 'IRoleRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IRoleRegistry__factory>
-getContractFactory(name: 'DeviceWords', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DeviceWords__factory>
 getContractFactory(name: 'KeyProofs', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.KeyProofs__factory>
-getContractFactory(name: 'IDeviceRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IDeviceRegistry__factory>
+getContractFactory(name: 'Registry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.Registry__factory>
+getContractFactory(name: 'RoleRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.RoleRegistry__factory>
 
-  getContractAt(name: 'DeviceRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DeviceRegistry>
-getContractAt(name: 'RoleRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.RoleRegistry>
+getContractAt(name: 'DeviceRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DeviceRegistry>
+getContractAt(name: 'DeviceWords', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DeviceWords>
 getContractAt(name: 'ERC1056', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.ERC1056>
 getContractAt(name: 'FleetAuthority', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.FleetAuthority>
-getContractAt(name: 'Registry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.Registry>
-getContractAt(name: 'IDataAnchor', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IDataAnchor>
 getContractAt(name: 'IDataAccess', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IDataAccess>
+getContractAt(name: 'IDataAnchor', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IDataAnchor>
+getContractAt(name: 'IDeviceRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IDeviceRegistry>
 getContractAt(name: 'IERC1056', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IERC1056>
 getContractAt(name: 'IFirmwareRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IFirmwareRegistry>
 getContractAt(name: 'IRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IRegistry>
 getContractAt(name: 'IRoleRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IRoleRegistry>
-getContractAt(name: 'DeviceWords', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DeviceWords>
 getContractAt(name: 'KeyProofs', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.KeyProofs>
-getContractAt(name: 'IDeviceRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IDeviceRegistry>
+getContractAt(name: 'Registry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.Registry>
+getContractAt(name: 'RoleRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.RoleRegistry>
 
-  deployContract(name: 'DeviceRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceRegistry>
-deployContract(name: 'RoleRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.RoleRegistry>
+deployContract(name: 'DeviceRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceRegistry>
+deployContract(name: 'DeviceWords', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceWords>
 deployContract(name: 'ERC1056', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ERC1056>
 deployContract(name: 'FleetAuthority', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FleetAuthority>
-deployContract(name: 'Registry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.Registry>
-deployContract(name: 'IDataAnchor', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDataAnchor>
 deployContract(name: 'IDataAccess', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDataAccess>
+deployContract(name: 'IDataAnchor', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDataAnchor>
+deployContract(name: 'IDeviceRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDeviceRegistry>
 deployContract(name: 'IERC1056', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IERC1056>
 deployContract(name: 'IFirmwareRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IFirmwareRegistry>
 deployContract(name: 'IRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IRegistry>
 deployContract(name: 'IRoleRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IRoleRegistry>
-deployContract(name: 'DeviceWords', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceWords>
 deployContract(name: 'KeyProofs', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.KeyProofs>
-deployContract(name: 'IDeviceRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDeviceRegistry>
+deployContract(name: 'Registry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.Registry>
+deployContract(name: 'RoleRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.RoleRegistry>
 
-  deployContract(name: 'DeviceRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceRegistry>
-deployContract(name: 'RoleRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.RoleRegistry>
+deployContract(name: 'DeviceRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceRegistry>
+deployContract(name: 'DeviceWords', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceWords>
 deployContract(name: 'ERC1056', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ERC1056>
 deployContract(name: 'FleetAuthority', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FleetAuthority>
-deployContract(name: 'Registry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.Registry>
-deployContract(name: 'IDataAnchor', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDataAnchor>
 deployContract(name: 'IDataAccess', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDataAccess>
+deployContract(name: 'IDataAnchor', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDataAnchor>
+deployContract(name: 'IDeviceRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDeviceRegistry>
 deployContract(name: 'IERC1056', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IERC1056>
 deployContract(name: 'IFirmwareRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IFirmwareRegistry>
 deployContract(name: 'IRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IRegistry>
 deployContract(name: 'IRoleRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IRoleRegistry>
-deployContract(name: 'DeviceWords', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceWords>
 deployContract(name: 'KeyProofs', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.KeyProofs>
-deployContract(name: 'IDeviceRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDeviceRegistry>
+deployContract(name: 'Registry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.Registry>
+deployContract(name: 'RoleRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.RoleRegistry>
 
     // default types
     getContractFactory(
