@@ -13,26 +13,29 @@ interface IDataAccess is IRegistry {
     // ------------------------------------------------------------------ structs
 
     /// @notice Why a question was answered as it was: allowed for the first four, else denied.
+    /// @dev Of several reasons for a yes, and of several for a no, the first in this order is given. From NoGrant on, a no
+    ///      speaks of the account's grant: what everyone has and what roles permit did not suffice either.
     enum Reason {
-        /// @custom:value0 Allowed: the account governs the device's owner.
+        /// @custom:value0 Allowed: the account governs the device's owner. A retired device it can only read.
         Owner,
         /// @custom:value1 Allowed by a grant.
         Grant,
         /// @custom:value2 Allowed to everyone.
         Public,
-        /// @custom:value3 Allowed by a role in the owner's fleet.
+        /// @custom:value3 Allowed by a role in the owner's fleet. No role commands or configures a suspended device, and a
+        ///                retired one it can only read.
         Role,
         /// @custom:value4 Nothing was asked for, or bits or a purpose that do not exist.
         QuestionInvalid,
         /// @custom:value5 The device was never enrolled.
         DeviceUnknown,
-        /// @custom:value6 The device is suspended.
+        /// @custom:value6 The device is suspended: closed to all but its owner and members.
         DeviceSuspended,
-        /// @custom:value7 The device is retired.
+        /// @custom:value7 The device is retired: its last owner and the owner's members may read, nobody else anything.
         DeviceRetired,
-        /// @custom:value8 The account has no grant.
+        /// @custom:value8 The account never had a grant.
         NoGrant,
-        /// @custom:value9 The grant was revoked.
+        /// @custom:value9 The grant was revoked or renounced.
         Revoked,
         /// @custom:value10 The grant is of an earlier owner or was ended with all others (epoch).
         EpochEnded,
@@ -50,8 +53,8 @@ interface IDataAccess is IRegistry {
         DevicePolicy
     }
 
-    /// @notice What was granted last to one subject on one device.
-    /// @param permissions What it may do; 0 after a revoke.
+    /// @notice What was granted last to one subject on one device; all zero but `seq` after a revoke.
+    /// @param permissions What it may do.
     /// @param purposes What for, as a mask.
     /// @param notBefore Unix seconds of the first moment it holds.
     /// @param expiry Unix seconds of the first moment it no longer holds.
@@ -71,7 +74,8 @@ interface IDataAccess is IRegistry {
     /// @notice One half of a device's policy: the most that can be shared. Both halves must allow.
     /// @param isSet Whether it was ever set; an unset half limits nothing and makes nothing public.
     /// @param ceiling The permissions that grants may convey at all.
-    /// @param publicRead The Read permissions that everyone has.
+    /// @param publicRead The Read permissions that everyone may have. The owner's half gives them, within its own ceiling; the
+    ///        device's half only limits what the owner gives.
     /// @param purposes The purposes that grants and public reads may serve, as a mask.
     struct PolicyHalf {
         bool isSet;
@@ -109,7 +113,7 @@ interface IDataAccess is IRegistry {
     /// @notice The device was never enrolled.
     error DeviceNotEnrolled(address device);
 
-    /// @notice The device is suspended or retired.
+    /// @notice The device is retired or, for what its key must prove, not in service.
     error DeviceNotActive(address device);
 
     /// @notice A grant needs permissions, and only such as can be granted.
@@ -120,9 +124,6 @@ interface IDataAccess is IRegistry {
 
     /// @notice The window is empty or already over: notBefore < expiry and expiry > now are needed.
     error WindowInvalid(uint40 notBefore, uint40 expiry);
-
-    /// @notice The grant is wider than the policy of the device: `permissions` and `purposes` are what exceeds it.
-    error PolicyExceeded(address device, uint32 permissions, uint32 purposes);
 
     /// @notice Only Read permissions can be public.
     error PublicNotReadable(uint32 publicRead);
@@ -182,10 +183,14 @@ interface IDataAccess is IRegistry {
     // ------------------------------------------------------------------ grants
 
     /// @notice Makes the subject's grant on the device exactly this.
-    /// @dev By the owner. Reverts: DeviceNotEnrolled, CallerNotGovernor, IdReserved, PermissionsNotGrantable,
-    ///      PurposesMissing, WindowInvalid, PolicyExceeded, DeviceNotActive (retired).
+    /// @dev By the owner. It may be wider than the policy, which binds every question anew, so that what exceeds it holds
+    ///      once the policy allows it; on a suspended device it holds once the device is resumed. Reverts:
+    ///      DeviceNotEnrolled, CallerNotGovernor, DeviceNotActive (retired), IdReserved, PermissionsNotGrantable,
+    ///      PurposesMissing, WindowInvalid.
+    /// @param permissions What it may do: Read*, Command, Configure, Audit.
+    /// @param purposes What for, as a mask.
     /// @param notBefore Unix seconds, the first moment it holds; 0 for at once.
-    /// @param expiry Unix seconds, the first moment it no longer holds.
+    /// @param expiry Unix seconds, the first moment it no longer holds; type(uint40).max for as long as the epoch.
     /// @param termsHash Hash of the agreement it is given under; 0 for none.
     function grant(
         address device,
@@ -209,19 +214,21 @@ interface IDataAccess is IRegistry {
     // ------------------------------------------------------------------ policy
 
     /// @notice Makes the owner's half of the device's policy exactly this.
-    /// @dev By the owner. Reverts: DeviceNotEnrolled, CallerNotGovernor, CeilingInvalid, PublicNotReadable,
-    ///      DeviceNotActive (retired).
+    /// @dev By the owner. Reverts: DeviceNotEnrolled, CallerNotGovernor, DeviceNotActive (retired), CeilingInvalid,
+    ///      PublicNotReadable.
     function setPolicy(address device, uint32 ceiling, uint32 publicRead, uint32 purposes) external;
 
     /// @notice Makes the device's own half of its policy exactly what the device signed. Anyone may send.
     /// @dev Reverts: DeviceNotActive, DeadlinePassed, EpochStale, SeqStale, CeilingInvalid, PublicNotReadable,
-    ///      KeyProofInvalid.
+    ///      KeyProofInvalid. A device that is a contract answers through ERC-1271.
     function setDevicePolicy(DevicePolicy calldata policy, KeyProof calldata byDevice) external;
 
     // ------------------------------------------------------------------ views
 
     /// @notice Whether the account may do all of `permissions` with the device for the purpose, from one source.
-    /// @param purpose An id 0–31; ignored for the owner and members.
+    /// @dev Deny by default; never reverts. A fleet handle counts as governing itself, as in FleetAuthority: it has no key, so
+    ///      nobody can ask in its name.
+    /// @param purpose An id 0–31: what a grant or the public must serve; the owner and members need none, any id will do.
     function isAllowed(address device, address account, uint32 permissions, uint8 purpose) external view returns (bool);
 
     /// @notice The same, and why.

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {FleetAuthority} from "./base/FleetAuthority.sol";
+import {Registry, IERC165} from "./base/Registry.sol";
+import {IDataAccess} from "./interfaces/IDataAccess.sol";
+import {IDeviceRegistry} from "./interfaces/IDeviceRegistry.sol";
+import {IRoleRegistry} from "./interfaces/IRoleRegistry.sol";
+import {GrantWord, GrantWords} from "./libraries/GrantWord.sol";
+import {KeyProof, KeyProofs, Scheme} from "./libraries/KeyProofs.sol";
+import {Permissions} from "./libraries/Permissions.sol";
+import {PolicyHalfWord, PolicyHalfWords} from "./libraries/PolicyHalfWord.sol";
+import {PolicyWord} from "./libraries/PolicyWord.sol";
+
+/// @title DataAccess
+/// @notice Who outside the fleet may see or do what with a device, for which purpose and until when.
+/// @custom:security-contact See SECURITY.md
+contract DataAccess is IDataAccess, FleetAuthority {
+    // ------------------------------------------------------------------ types
+
+    /// @dev A struct, as a reference to it finds the slot once for reading and writing.
+    struct GrantSlot {
+        GrantWord word;
+    }
+
+    // ------------------------------------------------------------------ constants
+
+    bytes32 private constant DEVICE_POLICY_TYPEHASH = keccak256(
+        "DevicePolicy(address device,uint32 ceiling,uint32 publicRead,uint32 purposes,uint24 epoch,uint32 seq,"
+        "uint40 deadline)"
+    );
+
+    uint8 private constant LAST_PURPOSE = 31;
+
+    /// @dev Status as a number: the compiler checks the range of an enum at every comparison.
+    uint256 private constant NONE = uint256(IDeviceRegistry.Status.None);
+    uint256 private constant ACTIVE = uint256(IDeviceRegistry.Status.Active);
+    uint256 private constant SUSPENDED = uint256(IDeviceRegistry.Status.Suspended);
+    uint256 private constant RETIRED = uint256(IDeviceRegistry.Status.Retired);
+
+    // ------------------------------------------------------------------ immutables
+
+    /// @notice Where devices, their owners and epochs are kept.
+    IDeviceRegistry public immutable DEVICE_REGISTRY;
+
+    // ------------------------------------------------------------------ storage
+
+    mapping(address device => mapping(address subject => GrantSlot)) private _grants;
+    mapping(address device => PolicyWord) private _policies;
+
+    // ------------------------------------------------------------------ constructor
+
+    constructor(
+        IRoleRegistry roleRegistry,
+        IDeviceRegistry deviceRegistry
+    ) Registry("Touchstone DataAccess") FleetAuthority(roleRegistry) {
+        KeyProofs.requirePrecompile();
+        DEVICE_REGISTRY = deviceRegistry;
+    }
+
+    // ------------------------------------------------------------------ grants
+
+    /// @inheritdoc IDataAccess
+    function grant(
+        address device,
+        address subject,
+        uint32 permissions,
+        uint32 purposes,
+        uint40 notBefore,
+        uint40 expiry,
+        bytes32 termsHash
+    ) external override {
+        (, uint24 epoch) = _requireOwnerInService(device);
+        _requireUsable(subject);
+        require(permissions != 0 && permissions & ~Permissions.GRANTABLE == 0, PermissionsNotGrantable(permissions));
+        require(purposes != 0, PurposesMissing());
+        require(notBefore < expiry && block.timestamp < expiry, WindowInvalid(notBefore, expiry));
+
+        GrantSlot storage slot = _grants[device][subject];
+        uint32 seq = slot.word.seq() + 1;
+        slot.word = GrantWords.pack(permissions, purposes, notBefore, expiry, epoch, seq);
+        emit AccessGranted(
+            device,
+            subject,
+            msg.sender,
+            permissions,
+            purposes,
+            notBefore,
+            expiry,
+            termsHash,
+            epoch,
+            seq
+        );
+    }
+
+    /// @inheritdoc IDataAccess
+    function revoke(address device, address subject) external override {
+        address owner = DEVICE_REGISTRY.ownerOf(device);
+        require(owner != address(0), DeviceNotEnrolled(device));
+        _requireGovernor(owner);
+        _revoke(device, subject, _grants[device][subject]);
+    }
+
+    /// @inheritdoc IDataAccess
+    function renounce(address device) external override {
+        GrantSlot storage slot = _grants[device][msg.sender];
+        require(slot.word.permissions() != 0, GrantMissing(device, msg.sender));
+        _revoke(device, msg.sender, slot);
+    }
+
+    // ------------------------------------------------------------------ policy
+
+    /// @inheritdoc IDataAccess
+    function setPolicy(address device, uint32 ceiling, uint32 publicRead, uint32 purposes) external override {
+        (address owner, uint24 epoch) = _requireOwnerInService(device);
+        PolicyHalfWord half = _toHalf(ceiling, publicRead, purposes);
+
+        _policies[device] = _policies[device].withOwnerHalf(half, epoch);
+        emit PolicySet(device, owner, msg.sender, ceiling, publicRead, purposes, epoch);
+    }
+
+    /// @inheritdoc IDataAccess
+    function setDevicePolicy(DevicePolicy calldata policy, KeyProof calldata byDevice) external override {
+        address device = policy.device;
+        (address keyId, Scheme scheme) = _requireCurrent(policy);
+        PolicyWord word = _policies[device];
+        uint32 seq = word.deviceSeq();
+        require(policy.seq == seq, SeqStale(device, seq, policy.seq));
+        PolicyHalfWord half = _toHalf(policy.ceiling, policy.publicRead, policy.purposes);
+        bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(DEVICE_POLICY_TYPEHASH, policy)));
+        require(KeyProofs.isValid(keyId, scheme, digest, byDevice), KeyProofInvalid(keyId, digest));
+
+        _policies[device] = word.withDeviceHalf(half, ++seq);
+        emit DevicePolicySet(device, msg.sender, policy.ceiling, policy.publicRead, policy.purposes, seq);
+    }
+
+    // ------------------------------------------------------------------ views
+
+    /// @inheritdoc IDataAccess
+    function isAllowed(
+        address device,
+        address account,
+        uint32 permissions,
+        uint8 purpose
+    ) external view override returns (bool) {
+        return _isYes(_decide(device, account, permissions, purpose, false));
+    }
+
+    /// @inheritdoc IDataAccess
+    function explain(
+        address device,
+        address account,
+        uint32 permissions,
+        uint8 purpose
+    ) external view override returns (bool allowed, Reason reason) {
+        reason = _decide(device, account, permissions, purpose, true);
+        allowed = _isYes(reason);
+    }
+
+    /// @inheritdoc IDataAccess
+    function grantOf(address device, address subject) external view override returns (Grant memory) {
+        GrantWord word = _grants[device][subject].word;
+        return
+            Grant({
+                permissions: word.permissions(),
+                purposes: word.purposes(),
+                notBefore: word.notBefore(),
+                expiry: word.expiry(),
+                epoch: word.epoch(),
+                seq: word.seq(),
+                byOwner: word.byOwner()
+            });
+    }
+
+    /// @inheritdoc IDataAccess
+    function policyOf(address device) external view override returns (Policy memory policy) {
+        PolicyWord word = _policies[device];
+        uint24 epoch = DEVICE_REGISTRY.epochOf(device);
+        if (word.isOwnerSet(epoch)) policy.owner = _fromHalf(word.ownerHalf(epoch));
+        if (word.isDeviceSet()) policy.device = _fromHalf(word.deviceHalf());
+        policy.deviceSeq = word.deviceSeq();
+    }
+
+    /// @inheritdoc IERC165
+    function supportsInterface(bytes4 interfaceId) public view override(Registry, IERC165) returns (bool) {
+        return interfaceId == type(IDataAccess).interfaceId || super.supportsInterface(interfaceId);
+    }
+
+    // ------------------------------------------------------------------ private: writing
+
+    function _revoke(address device, address subject, GrantSlot storage slot) private {
+        uint32 seq = slot.word.seq() + 1;
+        slot.word = GrantWords.packEnded(seq);
+        emit AccessRevoked(device, subject, msg.sender, seq);
+    }
+
+    function _requireOwnerInService(address device) private view returns (address owner, uint24 epoch) {
+        uint256 status;
+        uint256 epoch_;
+        (owner, status, epoch_) = _stateOf(device);
+        require(status != NONE, DeviceNotEnrolled(device));
+        _requireGovernor(owner);
+        require(status != RETIRED, DeviceNotActive(device));
+        epoch = uint24(epoch_);
+    }
+
+    /// @dev Returns the key that must have signed.
+    function _requireCurrent(DevicePolicy calldata policy) private view returns (address keyId, Scheme scheme) {
+        IDeviceRegistry.Device memory state = DEVICE_REGISTRY.deviceOf(policy.device);
+        require(state.status == IDeviceRegistry.Status.Active, DeviceNotActive(policy.device));
+        _requireInTime(policy.deadline);
+        require(policy.epoch == state.epoch, EpochStale(policy.device, state.epoch, policy.epoch));
+        return (state.keyId, state.scheme);
+    }
+
+    function _toHalf(uint32 ceiling, uint32 publicRead, uint32 purposes) private pure returns (PolicyHalfWord) {
+        require(ceiling & ~Permissions.GRANTABLE == 0, CeilingInvalid(ceiling));
+        require(publicRead & ~Permissions.READ == 0, PublicNotReadable(publicRead));
+        return PolicyHalfWords.pack(ceiling, publicRead, purposes);
+    }
+
+    // ------------------------------------------------------------------ private: reading
+
+    /// @dev The one decision. Grant and public come from slots that are read anyway, RoleRegistry is asked only where they
+    ///      do not suffice: a yes stays a yes in any order. With `ownerFirst` the reason for it is the first in the
+    ///      documented order (owner, grant, public, role), for one more call; without, only whether it is a yes counts.
+    function _decide(
+        address device,
+        address account,
+        uint32 permissions,
+        uint8 purpose,
+        bool ownerFirst
+    ) private view returns (Reason reason) {
+        if (permissions == 0 || permissions > Permissions.ALL || purpose > LAST_PURPOSE) return Reason.QuestionInvalid;
+        (address owner, uint256 status, uint256 epoch) = _stateOf(device);
+        if (status == NONE) return Reason.DeviceUnknown;
+        if (status == RETIRED && permissions & ~Permissions.READ != 0) return Reason.DeviceRetired;
+        if (account == owner || (ownerFirst && _isGovernor(owner, account))) return Reason.Owner;
+
+        if (status == ACTIVE) {
+            reason = _decideForOutsider(device, account, uint24(epoch), permissions, purpose);
+            if (_isYes(reason)) return reason;
+        } else {
+            reason = status == SUSPENDED ? Reason.DeviceSuspended : Reason.DeviceRetired;
+        }
+
+        if (status == SUSPENDED && permissions & (Permissions.COMMAND | Permissions.CONFIGURE) != 0) {
+            return _isGovernor(owner, account) ? Reason.Owner : reason;
+        }
+        return _hasPermission(owner, account, permissions) ? Reason.Role : reason;
+    }
+
+    function _decideForOutsider(
+        address device,
+        address account,
+        uint24 epoch,
+        uint32 permissions,
+        uint8 purpose
+    ) private view returns (Reason reason) {
+        PolicyWord policy = _policies[device];
+        PolicyHalfWord ownerHalf = policy.ownerHalf(epoch);
+        PolicyHalfWord both = ownerHalf.and(policy.deviceHalf());
+        reason = _decideByGrant(_grants[device][account].word, epoch, permissions, purpose);
+        if (reason == Reason.Grant) {
+            if (both.allows(permissions, purpose)) return reason;
+            reason = ownerHalf.allows(permissions, purpose) ? Reason.DevicePolicy : Reason.OwnerPolicy;
+        }
+        if (both.isPublic(permissions, purpose)) return Reason.Public;
+    }
+
+    function _decideByGrant(
+        GrantWord word,
+        uint24 epoch,
+        uint32 permissions,
+        uint8 purpose
+    ) private view returns (Reason) {
+        if (GrantWord.unwrap(word) == 0) return Reason.NoGrant;
+        if (word.permissions() == 0) return Reason.Revoked;
+        if (word.epoch() != epoch) return Reason.EpochEnded;
+        if (block.timestamp < word.notBefore()) return Reason.NotYetValid;
+        if (block.timestamp >= word.expiry()) return Reason.Expired;
+        if (permissions & ~word.permissions() != 0) return Reason.PermissionNotGranted;
+        if ((word.purposes() >> purpose) & 1 == 0) return Reason.PurposeNotGranted;
+        return Reason.Grant;
+    }
+
+    /// @dev Owner, status and epoch of DeviceRegistry.deviceOf: words 0, 3 and 4 of its answer. Every question needs them,
+    ///      and decoding the whole struct would cost it 1,000 gas more.
+    function _stateOf(address device) private view returns (address owner, uint256 status, uint256 epoch) {
+        address registry = address(DEVICE_REGISTRY);
+        bytes4 selector = IDeviceRegistry.deviceOf.selector;
+        // Safe: the call's data fits the scratch space, the answer goes to free memory that is not kept, and its words
+        // are clean because DeviceRegistry encodes them. An answer that is too short is refused.
+        assembly ("memory-safe") {
+            mstore(0x00, selector)
+            mstore(0x04, device)
+            let answer := mload(0x40)
+            let success := staticcall(gas(), registry, 0x00, 0x24, answer, 0xe0)
+            if or(iszero(success), lt(returndatasize(), 0xe0)) {
+                revert(0x00, 0x00)
+            }
+            owner := mload(answer)
+            status := mload(add(answer, 0x60))
+            epoch := mload(add(answer, 0x80))
+        }
+    }
+
+    /// @dev The reasons for a yes are the first of the enum.
+    function _isYes(Reason reason) private pure returns (bool) {
+        return reason <= Reason.Role;
+    }
+
+    function _fromHalf(PolicyHalfWord half) private pure returns (PolicyHalf memory) {
+        return
+            PolicyHalf({
+                isSet: true,
+                ceiling: half.ceiling(),
+                publicRead: half.publicRead(),
+                purposes: half.purposes()
+            });
+    }
+}

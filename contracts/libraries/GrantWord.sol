@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+/// @notice All that DataAccess keeps of a grant, in one storage word. From the lowest bit:
+///         `permissions32 | purposes32 | notBefore40 | expiry40 | epoch24 | seq32 | byOwner1`.
+///         Zero where nothing was ever granted or revoked; all but `seq` is zero after a revoke.
+type GrantWord is uint256;
+
+using GrantWords for GrantWord global;
+
+/// @title GrantWords
+/// @notice Makes a GrantWord and reads its fields.
+library GrantWords {
+    uint256 private constant PURPOSES_AT = 32;
+    uint256 private constant NOT_BEFORE_AT = 64;
+    uint256 private constant EXPIRY_AT = 104;
+    uint256 private constant EPOCH_AT = 144;
+    uint256 private constant SEQ_AT = 168;
+    uint256 private constant BY_OWNER_AT = 200;
+
+    // ------------------------------------------------------------------ reading
+
+    function permissions(GrantWord word) internal pure returns (uint32) {
+        return uint32(GrantWord.unwrap(word));
+    }
+
+    function purposes(GrantWord word) internal pure returns (uint32) {
+        return uint32(GrantWord.unwrap(word) >> PURPOSES_AT);
+    }
+
+    function notBefore(GrantWord word) internal pure returns (uint40) {
+        return uint40(GrantWord.unwrap(word) >> NOT_BEFORE_AT);
+    }
+
+    function expiry(GrantWord word) internal pure returns (uint40) {
+        return uint40(GrantWord.unwrap(word) >> EXPIRY_AT);
+    }
+
+    function epoch(GrantWord word) internal pure returns (uint24) {
+        return uint24(GrantWord.unwrap(word) >> EPOCH_AT);
+    }
+
+    function seq(GrantWord word) internal pure returns (uint32) {
+        return uint32(GrantWord.unwrap(word) >> SEQ_AT);
+    }
+
+    function byOwner(GrantWord word) internal pure returns (bool) {
+        return (GrantWord.unwrap(word) >> BY_OWNER_AT) & 1 != 0;
+    }
+
+    // ------------------------------------------------------------------ writing
+
+    /// @dev A grant by the owner.
+    function pack(
+        uint32 permissions_,
+        uint32 purposes_,
+        uint40 notBefore_,
+        uint40 expiry_,
+        uint24 epoch_,
+        uint32 seq_
+    ) internal pure returns (GrantWord) {
+        return
+            GrantWord.wrap(
+                permissions_ |
+                    (uint256(purposes_) << PURPOSES_AT) |
+                    (uint256(notBefore_) << NOT_BEFORE_AT) |
+                    (uint256(expiry_) << EXPIRY_AT) |
+                    (uint256(epoch_) << EPOCH_AT) |
+                    (uint256(seq_) << SEQ_AT) |
+                    (1 << BY_OWNER_AT)
+            );
+    }
+
+    /// @dev No grant, but the place in the sequence: an empty word would bring back to life what was signed for the
+    ///      numbers before.
+    function packEnded(uint32 seq_) internal pure returns (GrantWord) {
+        return GrantWord.wrap(uint256(seq_) << SEQ_AT);
+    }
+}
