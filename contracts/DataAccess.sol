@@ -78,19 +78,9 @@ contract DataAccess is IDataAccess, FleetAuthority {
 
         GrantSlot storage slot = _grants[device][subject];
         uint32 seq = slot.word.seq() + 1;
-        slot.word = GrantWords.pack(permissions, purposes, notBefore, expiry, epoch, seq);
-        emit AccessGranted(
-            device,
-            subject,
-            msg.sender,
-            permissions,
-            purposes,
-            notBefore,
-            expiry,
-            termsHash,
-            epoch,
-            seq
-        );
+        GrantWord word = GrantWords.pack(permissions, purposes, notBefore, expiry, epoch, seq);
+        slot.word = word;
+        emit AccessGranted(device, subject, msg.sender, GrantWord.unwrap(word), termsHash);
     }
 
     /// @inheritdoc IDataAccess

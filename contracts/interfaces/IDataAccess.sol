@@ -143,17 +143,15 @@ interface IDataAccess is IRegistry {
     // ------------------------------------------------------------------ events
 
     /// @notice The subject holds exactly this grant on the device.
+    /// @param word The grant as it is stored, a word of log data where its fields would be six. From the lowest bit:
+    ///        permissions32 | purposes32 | notBefore40 | expiry40 | epoch24 | seq32 | byOwner1.
+    /// @param termsHash Hash of the agreement it was given under; 0 for none.
     event AccessGranted(
         address indexed device,
         address indexed subject,
         address indexed by,
-        uint32 permissions,
-        uint32 purposes,
-        uint40 notBefore,
-        uint40 expiry,
-        bytes32 termsHash,
-        uint24 epoch,
-        uint32 seq
+        uint256 word,
+        bytes32 termsHash
     );
 
     /// @notice The subject holds no grant on the device any more; `by` is the subject itself when it renounced.
