@@ -7,6 +7,7 @@ import { messageDigest } from "../client/typed-data.js";
 import {
   DataAccess__factory,
   IDataAccess__factory,
+  IDeviceRegistry__factory,
   IRegistry__factory,
   KeyProofs__factory,
 } from "../typechain-types/index.js";
@@ -22,8 +23,6 @@ import {
   PERMISSION,
   policyMessage,
   READ,
-  readGrant,
-  readPolicy,
   revokeAll,
   sendDevicePolicy,
   sendGrant,
@@ -33,7 +32,9 @@ import {
 } from "./support/access.js";
 import { DAY, ethers, FOR_EVER, loadFixture, networkHelpers, now } from "./support/chain.js";
 import { enrollDevice, wrongCallers } from "./support/fleet.js";
+import { interfaceIdOf, REGISTRY_INTERFACE_IDS } from "./support/interface-id.js";
 import { wrongProofs } from "./support/signed-messages.js";
+import { structOf } from "./support/struct.js";
 
 const TERMS = id("terms of the maintenance contract");
 const { ReadLive, ReadHistory, ReadLocation, ReadMetadata, Command, Audit } = PERMISSION;
@@ -81,26 +82,14 @@ describe("DataAccess", () => {
 
     it("names the interfaces that it has, and no others", async () => {
       const { access } = await loadFixture(deployAccess);
-      const idOf = (contract: { forEachFunction(callback: (f: { selector: string }) => void): void }) => {
-        let interfaceId = 0n;
-        contract.forEachFunction((f) => (interfaceId ^= BigInt(f.selector)));
-        return interfaceId;
-      };
-      const ofRegistry = idOf(IRegistry__factory.createInterface());
-      const ofErc165 = BigInt(access.getFunction("supportsInterface").fragment.selector);
-      // An interface's id leaves out what it inherits: IDataAccess has IRegistry's functions, and those have ERC-165's.
-      const ids = {
-        erc165: ofErc165,
-        erc5267: BigInt(access.getFunction("eip712Domain").fragment.selector),
-        registry: ofRegistry ^ ofErc165,
-        dataAccess: idOf(IDataAccess__factory.createInterface()) ^ ofRegistry,
-      };
+      const own = interfaceIdOf(IDataAccess__factory, IRegistry__factory);
 
-      for (const [name, interfaceId] of Object.entries(ids)) {
-        expect(await access.supportsInterface(toBeHex(interfaceId, 4)), name).to.equal(true);
+      for (const interfaceId of [own, ...REGISTRY_INTERFACE_IDS]) {
+        expect(await access.supportsInterface(interfaceId), interfaceId).to.equal(true);
       }
-      expect(await access.supportsInterface("0xffffffff")).to.equal(false);
-      expect(await access.supportsInterface(toBeHex(ids.dataAccess ^ 1n, 4))).to.equal(false);
+      for (const interfaceId of ["0xffffffff", "0x00000000", interfaceIdOf(IDeviceRegistry__factory)]) {
+        expect(await access.supportsInterface(interfaceId), interfaceId).to.equal(false);
+      }
     });
 
     it("is refused by a chain that cannot check P-256 signatures", async () => {
@@ -134,7 +123,7 @@ describe("DataAccess", () => {
         .to.emit(access, "AccessGranted")
         .withArgs(p256Device.id, actors.subject, actors.owner, grantWord(expected), TERMS);
 
-      expect(await readGrant(suite, p256Device.id, actors.subject)).to.deep.equal({
+      expect(structOf(await access.grantOf(p256Device.id, actors.subject))).to.deep.equal({
         ...expected,
         byOwner: true,
       });
@@ -356,7 +345,7 @@ describe("DataAccess", () => {
         .to.emit(access, "AccessRevoked")
         .withArgs(p256Device.id, actors.subject, actors.owner, 2n);
 
-      expect(await readGrant(suite, p256Device.id, actors.subject)).to.deep.equal({
+      expect(structOf(await access.grantOf(p256Device.id, actors.subject))).to.deep.equal({
         permissions: 0n,
         purposes: 0n,
         notBefore: 0n,
@@ -509,8 +498,8 @@ describe("DataAccess", () => {
         .to.emit(access, "PolicySet")
         .withArgs(p256Device.id, fleet, actors.owner, READ | Audit, ReadLive, 0b1010n, 1n);
 
-      const policy = await readPolicy(suite, p256Device.id);
-      expect(policy.owner).to.deep.equal({
+      const policy = await access.policyOf(p256Device.id);
+      expect(structOf(policy.owner)).to.deep.equal({
         isSet: true,
         ceiling: READ | Audit,
         publicRead: ReadLive,
@@ -528,9 +517,9 @@ describe("DataAccess", () => {
       await access.connect(actors.owner).setPolicy(p256Device.id, GRANTABLE, READ, ALL_PURPOSES);
       await access.connect(actors.owner).setPolicy(p256Device.id, 0n, 0n, 0n);
 
-      const policy = await readPolicy(suite, p256Device.id);
-      expect(policy.owner).to.deep.equal({ isSet: true, ceiling: 0n, publicRead: 0n, purposes: 0n });
-      expect(policy.device).to.deep.equal({
+      const policy = await access.policyOf(p256Device.id);
+      expect(structOf(policy.owner)).to.deep.equal({ isSet: true, ceiling: 0n, publicRead: 0n, purposes: 0n });
+      expect(structOf(policy.device)).to.deep.equal({
         isSet: true,
         ceiling: READ,
         publicRead: ReadMetadata,
@@ -546,7 +535,7 @@ describe("DataAccess", () => {
       await expectReason(suite, p256Device.id, actors.stranger, ReadLive, "Public");
       await revokeAll(suite);
 
-      expect((await readPolicy(suite, p256Device.id)).owner).to.deep.equal(UNSET);
+      expect(structOf((await access.policyOf(p256Device.id)).owner)).to.deep.equal(UNSET);
       await expectReason(suite, p256Device.id, actors.stranger, ReadLive, "NoGrant");
       await sendGrant(suite, actors.owner, {
         device: p256Device.id,
@@ -562,7 +551,7 @@ describe("DataAccess", () => {
       await suspend(suite);
       await access.connect(actors.owner).setPolicy(p256Device.id, READ, 0n, ALL_PURPOSES);
 
-      expect((await readPolicy(suite, p256Device.id)).owner.isSet).to.equal(true);
+      expect((await access.policyOf(p256Device.id)).owner.isSet).to.equal(true);
     });
 
     it("refuses a device that was never enrolled, or is retired", async () => {
@@ -605,7 +594,7 @@ describe("DataAccess", () => {
         await expect(access.connect(actors[caller]).setPolicy(accountDevice.id, GRANTABLE, READ, ALL_PURPOSES))
           .to.be.revertedWithCustomError(access, "CallerNotGovernor")
           .withArgs(fleet, actors[caller]);
-        expect((await readPolicy(suite, accountDevice.id)).owner.isSet).to.equal(false);
+        expect((await access.policyOf(accountDevice.id)).owner.isSet).to.equal(false);
       });
     }
   });
@@ -620,8 +609,8 @@ describe("DataAccess", () => {
         .to.emit(access, "DevicePolicySet")
         .withArgs(p256Device.id, actors.relayer, READ, ReadLive, 0b1010n, 1n);
 
-      const policy = await readPolicy(suite, p256Device.id);
-      expect(policy.device).to.deep.equal({
+      const policy = await access.policyOf(p256Device.id);
+      expect(structOf(policy.device)).to.deep.equal({
         isSet: true,
         ceiling: READ,
         publicRead: ReadLive,
@@ -635,23 +624,23 @@ describe("DataAccess", () => {
 
     it("takes the proof of every kind of key", async () => {
       const suite = await loadFixture(deployAccess);
-      const { actors, fleet, accountDevice } = suite;
+      const { access, actors, fleet, accountDevice } = suite;
       const hashing = createP256Key({ scheme: Scheme.P256Sha256 });
       await enrollDevice(suite, { key: hashing, owner: fleet, by: actors.owner });
 
       for (const key of [accountDevice, hashing]) {
         await sendDevicePolicy(suite, key, { ceiling: ReadMetadata });
-        expect((await readPolicy(suite, key.id)).device.ceiling).to.equal(ReadMetadata);
+        expect((await access.policyOf(key.id)).device.ceiling).to.equal(ReadMetadata);
       }
     });
 
     for (const [caller, who] of wrongCallers) {
       it(`can be carried by ${who}`, async () => {
         const suite = await loadFixture(deployAccess);
-        const { actors, p256Device } = suite;
+        const { access, actors, p256Device } = suite;
         await sendDevicePolicy(suite, p256Device, { ceiling: READ }, actors[caller]);
 
-        expect((await readPolicy(suite, p256Device.id)).device.ceiling).to.equal(READ);
+        expect((await access.policyOf(p256Device.id)).device.ceiling).to.equal(READ);
       });
     }
 
@@ -662,14 +651,14 @@ describe("DataAccess", () => {
       await sendDevicePolicy(suite, p256Device, { ceiling: 0n, publicRead: 0n, purposes: 0n });
       await sendDevicePolicy(suite, p256Device, { ceiling: GRANTABLE, publicRead: READ, purposes: ALL_PURPOSES });
 
-      const policy = await readPolicy(suite, p256Device.id);
-      expect(policy.device).to.deep.equal({
+      const policy = await access.policyOf(p256Device.id);
+      expect(structOf(policy.device)).to.deep.equal({
         isSet: true,
         ceiling: GRANTABLE,
         publicRead: READ,
         purposes: ALL_PURPOSES,
       });
-      expect(policy.owner).to.deep.equal({
+      expect(structOf(policy.owner)).to.deep.equal({
         isSet: true,
         ceiling: READ,
         publicRead: ReadHistory,
@@ -691,7 +680,7 @@ describe("DataAccess", () => {
         purposes: ALL_PURPOSES,
       });
 
-      expect((await readPolicy(suite, p256Device.id)).device.isSet).to.equal(true);
+      expect((await access.policyOf(p256Device.id)).device.isSet).to.equal(true);
       await expectReason(suite, p256Device.id, actors.subject, Command, "DevicePolicy");
       await expectReason(suite, p256Device.id, actors.subject, ReadLive, "DevicePolicy", 2n);
       await expectReason(suite, p256Device.id, actors.subject, ReadLive, "Grant");
@@ -712,7 +701,7 @@ describe("DataAccess", () => {
             .to.be.revertedWithCustomError(access, "KeyProofInvalid")
             .withArgs(key.id, messageDigest(message));
         }
-        expect((await readPolicy(suite, key.id)).device.isSet).to.equal(false);
+        expect((await access.policyOf(key.id)).device.isSet).to.equal(false);
       }
     });
 
@@ -730,7 +719,7 @@ describe("DataAccess", () => {
       await expect(sendDevicePolicy(suite, p256Device, { seq: 3n }))
         .to.be.revertedWithCustomError(access, "SeqStale")
         .withArgs(p256Device.id, 2n, 3n);
-      expect((await readPolicy(suite, p256Device.id)).device.ceiling).to.equal(GRANTABLE);
+      expect((await access.policyOf(p256Device.id)).device.ceiling).to.equal(GRANTABLE);
     });
 
     it("refuses a message of another epoch", async () => {
@@ -763,7 +752,7 @@ describe("DataAccess", () => {
       await networkHelpers.time.setNextBlockTimestamp(deadline);
       await send();
 
-      expect((await readPolicy(suite, p256Device.id)).deviceSeq).to.equal(1n);
+      expect((await access.policyOf(p256Device.id)).deviceSeq).to.equal(1n);
     });
 
     it("refuses a device that is not in service", async () => {
@@ -815,8 +804,11 @@ describe("DataAccess", () => {
       const { access, actors, p256Device } = suite;
 
       for (const device of [p256Device.id, NEVER_ENROLLED]) {
-        expect([...(await access.grantOf(device, actors.subject))]).to.deep.equal([0n, 0n, 0n, 0n, 0n, 0n, false]);
-        expect(await readPolicy(suite, device)).to.deep.equal({ owner: UNSET, device: UNSET, deviceSeq: 0n });
+        expect(Object.values(structOf(await access.grantOf(device, actors.subject)))).to.deep.equal([
+          ...Array<bigint>(6).fill(0n),
+          false,
+        ]);
+        expect(structOf(await access.policyOf(device))).to.deep.equal({ owner: UNSET, device: UNSET, deviceSeq: 0n });
       }
     });
   });

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {IERC5267} from "@openzeppelin/contracts/interfaces/IERC5267.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
+import {IDataAccess} from "../../contracts/interfaces/IDataAccess.sol";
 import {IDeviceRegistry} from "../../contracts/interfaces/IDeviceRegistry.sol";
 
 /// @dev The EIP-712 digest of a message's struct hash for the contract that takes it.
@@ -28,4 +29,13 @@ function enrollmentDigest(address devices, IDeviceRegistry.Enrollment memory enr
         "Enrollment(address device,uint8 scheme,address owner,uint32 manifest,bytes32 metadataHash,uint40 deadline)"
     );
     return digestFor(devices, keccak256(abi.encode(typeHash, enrollment)));
+}
+
+/// @dev What a device signs to limit what can be shared of it.
+function devicePolicyDigest(address access, IDataAccess.DevicePolicy memory policy) view returns (bytes32) {
+    bytes32 typeHash = keccak256(
+        "DevicePolicy(address device,uint32 ceiling,uint32 publicRead,uint32 purposes,uint24 epoch,uint32 seq,"
+        "uint40 deadline)"
+    );
+    return digestFor(access, keccak256(abi.encode(typeHash, policy)));
 }

@@ -125,24 +125,8 @@ export function grantWord(grant: {
   ].reduce((word, [field, bits]) => (word << BigInt(bits!)) | BigInt(field!), 0n);
 }
 
-/** The grant as the chain has it, field by field. */
-export async function readGrant({ access }: Access, device: string, subject: AddressLike) {
-  const grant = await access.grantOf(device, subject);
-  const { permissions, purposes, notBefore, expiry, epoch, seq, byOwner } = grant;
-  return { permissions, purposes, notBefore, expiry, epoch, seq, byOwner };
-}
-
 /** A half of a policy that is not set. */
 export const UNSET = { isSet: false, ceiling: 0n, publicRead: 0n, purposes: 0n };
-
-/** The policy as the chain has it, field by field. */
-export async function readPolicy({ access }: Access, device: string) {
-  const policy = await access.policyOf(device);
-  const half = ({ isSet, ceiling, publicRead, purposes }: IDataAccess.PolicyHalfStructOutput) => {
-    return { isSet, ceiling, publicRead, purposes };
-  };
-  return { owner: half(policy.owner), device: half(policy.device), deviceSeq: policy.deviceSeq };
-}
 
 /** The policy that a device would sign now: by default all is allowed and nothing public. */
 export async function nextDevicePolicy(
