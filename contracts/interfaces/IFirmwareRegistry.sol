@@ -34,7 +34,7 @@ interface IFirmwareRegistry is IRegistry {
         Revoked
     }
 
-    /// @notice Why `verify` said what it said.
+    /// @notice Why `verify` said what it said: the first that applies.
     enum Reason {
         /// @custom:value0 The file is a release that may be installed.
         Authorised,
@@ -47,9 +47,7 @@ interface IFirmwareRegistry is IRegistry {
         /// @custom:value4 The release was yanked.
         Yanked,
         /// @custom:value5 The release was revoked.
-        Revoked,
-        /// @custom:value6 The release is below the security version that the product now asks for.
-        SecurityVersionTooLow
+        Revoked
     }
 
     /// @notice One signer of a product.
@@ -92,7 +90,7 @@ interface IFirmwareRegistry is IRegistry {
     /// @notice EIP-712 message by which the Release quorum publishes an image.
     /// @param productId The product.
     /// @param version Higher than every version before.
-    /// @param securityVersion Never lower than the product's minimum; devices never go below what they have.
+    /// @param securityVersion Devices never go below the one they have.
     /// @param imageDigest SHA-256 of the exact file.
     /// @param size Bytes of the file, at most 2^40 - 1.
     /// @param bootDigest What the boot loader hashes; 0 for none.
@@ -140,11 +138,13 @@ interface IFirmwareRegistry is IRegistry {
     }
 
     /// @notice EIP-712 message by which a quorum changes the status of a release, and heads with it.
+    /// @dev Release: Live to Yanked and back, either of them to Revoked, and heads alone with the status as it is. Revoke: to
+    ///      Yanked, and the heads that name this release to 0. Heads that are not named stay as they are.
     /// @param productId The product.
     /// @param version The release.
     /// @param status What it becomes: Live, Yanked or Revoked.
-    /// @param quorum Who signs: Release for everything; Revoke only to yank, and to empty heads that name this release.
-    /// @param heads Heads that change with it.
+    /// @param quorum Who signs: Release or Revoke.
+    /// @param heads Heads that change with it, by strictly ascending channel.
     /// @param epoch Epoch of the signer set.
     /// @param nonce Number of status messages of this quorum before.
     /// @param deadline Unix seconds until which the message is valid.
@@ -175,13 +175,11 @@ interface IFirmwareRegistry is IRegistry {
     /// @notice What the registry keeps of a product.
     /// @param setHash Hash of the signer set; 0 for a product that does not exist.
     /// @param highest Highest version ever published.
-    /// @param minSecurityVersion Releases below it are no longer authorised.
     /// @param releaseNonce Status messages of the Release quorum so far.
     /// @param revokeNonce Status messages of the Revoke quorum so far.
     struct Product {
         bytes32 setHash;
         uint64 highest;
-        uint32 minSecurityVersion;
         uint32 releaseNonce;
         uint32 revokeNonce;
     }
@@ -230,9 +228,6 @@ interface IFirmwareRegistry is IRegistry {
     /// @notice The product has a release with this digest already.
     error DigestUsed(bytes32 productId, bytes32 imageDigest, uint64 version);
 
-    /// @notice The security version is below the product's minimum.
-    error SecurityVersionTooLow(bytes32 productId, uint32 minimum, uint32 given);
-
     /// @notice A release needs a digest.
     error DigestMissing();
 
@@ -254,10 +249,10 @@ interface IFirmwareRegistry is IRegistry {
     /// @notice The product has no release with this version.
     error ReleaseUnknown(bytes32 productId, uint64 version);
 
-    /// @notice The release cannot go from one status to the other.
+    /// @notice The release cannot go from one status to the other, or the message would change nothing at all.
     error StatusChangeInvalid(bytes32 productId, uint64 version, Status from, Status to);
 
-    /// @notice This quorum cannot do that.
+    /// @notice This quorum cannot do that: it takes a Release quorum.
     error QuorumInsufficient(Quorum quorum);
 
     /// @notice The message does not carry the present nonce of its quorum: it was used, or overtaken by another.
@@ -266,7 +261,10 @@ interface IFirmwareRegistry is IRegistry {
     /// @notice There are the channels 0–7.
     error ChannelUnknown(uint8 channel);
 
-    /// @notice A head is a live release that lists the channel and is not below the security minimum.
+    /// @notice Heads stand in strictly ascending order of their channel, so none is named twice.
+    error ChannelsNotAscending(uint8 previous, uint8 channel);
+
+    /// @notice A head is a live release that lists the channel.
     error HeadInvalid(bytes32 productId, uint8 channel, uint64 version);
 
     // ------------------------------------------------------------------ events
@@ -283,15 +281,18 @@ interface IFirmwareRegistry is IRegistry {
     );
 
     /// @notice The release is authorised.
+    /// @param signedBy Mask: bit n stands for signer n of the set.
     event ReleasePublished(
         bytes32 indexed productId,
         uint64 indexed version,
         bytes32 indexed imageDigest,
         bytes32 releaseHash,
+        uint32 signedBy,
         Release release
     );
 
-    /// @notice The status of the release became `status`, and the heads named changed.
+    /// @notice The status of the release became `status`, and the heads named are as they say.
+    /// @param signedBy Mask: bit n stands for signer n of the set.
     event StatusChanged(
         bytes32 indexed productId,
         uint64 indexed version,
@@ -299,7 +300,8 @@ interface IFirmwareRegistry is IRegistry {
         Status status,
         Quorum quorum,
         ChannelHead[] heads,
-        uint32 nonce
+        uint32 nonce,
+        uint32 signedBy
     );
 
     /// @notice Where the release's file can be had: a hint, the digest decides.
@@ -308,8 +310,8 @@ interface IFirmwareRegistry is IRegistry {
     // ------------------------------------------------------------------ products and releases
 
     /// @notice Creates a product with its signers.
-    /// @dev By the vendor's governor or its member with PublishManifest. Reverts: IdReserved, CallerLacksPermission,
-    ///      ProductExists, SignerSetInvalid, SignersNotAscending, SignerRolesInvalid, ThresholdInvalid.
+    /// @dev By the vendor's governor or its member with PublishManifest. Reverts: CallerLacksPermission, ProductExists,
+    ///      SignerSetInvalid, IdReserved, SignersNotAscending, SignerRolesInvalid, ThresholdInvalid.
     function createProduct(
         address vendor,
         bytes32 hardwareClass,
@@ -319,13 +321,13 @@ interface IFirmwareRegistry is IRegistry {
 
     /// @notice Publishes the image that the Release quorum signed for. Anyone may send.
     /// @dev Reverts: ProductUnknown, SignerSetMismatch, EpochStale, DeadlinePassed, VersionNotNewer, DigestMissing,
-    ///      DigestUsed, SizeInvalid, SecurityVersionTooLow, ChannelsInvalid, RangeInvalid, RolloutInvalid,
+    ///      DigestUsed, SizeInvalid, ChannelsInvalid, RangeInvalid, RolloutInvalid,
     ///      DependenciesInvalid, ThresholdNotMet, ProofsNotAscending, SignerUnknown, SignerNotInQuorum, KeyProofInvalid.
     function publish(Release calldata release, SignerSet calldata signerSet, SignerProof[] calldata proofs) external;
 
     /// @notice Changes the status of a release, and the heads named with it. Anyone may send.
-    /// @dev Reverts: ProductUnknown, SignerSetMismatch, EpochStale, DeadlinePassed, NonceStale, ReleaseUnknown,
-    ///      StatusChangeInvalid, QuorumInsufficient, ChannelUnknown, HeadInvalid, ThresholdNotMet, ProofsNotAscending,
+    /// @dev Reverts: ProductUnknown, SignerSetMismatch, EpochStale, DeadlinePassed, QuorumInsufficient,
+    ///      NonceStale, ReleaseUnknown, StatusChangeInvalid, ChannelUnknown, ChannelsNotAscending, HeadInvalid, ThresholdNotMet, ProofsNotAscending,
     ///      SignerUnknown, SignerNotInQuorum, KeyProofInvalid.
     function setStatus(
         StatusChange calldata change,
