@@ -4,13 +4,12 @@ pragma solidity 0.8.37;
 import {FirmwareRegistry} from "../../contracts/FirmwareRegistry.sol";
 import {IFirmwareRegistry as Firmware} from "../../contracts/interfaces/IFirmwareRegistry.sol";
 import {IRoleRegistry} from "../../contracts/interfaces/IRoleRegistry.sol";
-import {KeyProof, Scheme} from "../../contracts/libraries/KeyProofs.sol";
-import {Test} from "./Test.sol";
+import {Scheme} from "../../contracts/libraries/KeyProofs.sol";
+import {Keys} from "./Keys.sol";
 
 /// @title SignedFirmware
 /// @dev A registry, signer sets with their keys, and messages that those keys sign.
-abstract contract SignedFirmware is Test {
-    uint256 private constant P256_ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551;
+abstract contract SignedFirmware is Keys {
     bytes32 private constant CHANNEL_HEAD_TYPEHASH = keccak256("ChannelHead(uint8 channel,uint64 version)");
     bytes32 private constant STATUS_CHANGE_TYPEHASH = keccak256(
         "StatusChange(bytes32 productId,uint64 version,uint8 status,uint8 quorum,ChannelHead[] heads,uint32 epoch,uint32 nonce,uint40 deadline)ChannelHead(uint8 channel,uint64 version)"
@@ -21,8 +20,8 @@ abstract contract SignedFirmware is Test {
 
     FirmwareRegistry internal registry;
     bytes32 private _domainSeparator;
-    /// @dev The private key of every signer that was made.
-    mapping(address keyId => uint256 secret) private _secrets;
+    /// @dev Of every signer that was made.
+    mapping(address keyId => uint256 privateKey) private _privateKeys;
 
     /// @dev The vendors here are accounts that send themselves, so RoleRegistry is never asked.
     function deploy() internal {
@@ -40,10 +39,9 @@ abstract contract SignedFirmware is Test {
 
     /// @dev A signer with all roles, whose key follows from `seed`.
     function makeSigner(string memory seed, Scheme scheme) internal returns (Firmware.Signer memory signer) {
-        uint256 secret = uint256(keccak256(bytes(seed))) >> 1;
-        address keyId =
-            scheme == Scheme.Account ? vm.addr(secret) : address(uint160(uint256(keccak256(publicKeyOf(secret)))));
-        _secrets[keyId] = secret;
+        uint256 privateKey = boundPrivateKey(uint256(keccak256(bytes(seed))));
+        address keyId = keyIdOf(privateKey, scheme);
+        _privateKeys[keyId] = privateKey;
         return Firmware.Signer({keyId: keyId, scheme: scheme, roles: ALL_ROLES});
     }
 
@@ -90,7 +88,7 @@ abstract contract SignedFirmware is Test {
     }
 
     function digestOf(Firmware.Release memory release) internal view returns (bytes32) {
-        return _typedDigest(registry.hashRelease(release));
+        return typedDigest(registry.hashRelease(release));
     }
 
     function digestOf(Firmware.StatusChange memory change) internal view returns (bytes32) {
@@ -99,7 +97,7 @@ abstract contract SignedFirmware is Test {
             heads = abi.encodePacked(heads, keccak256(abi.encode(CHANNEL_HEAD_TYPEHASH, change.heads[i])));
         }
         return
-            _typedDigest(
+            typedDigest(
                 keccak256(
                     abi.encode(
                         STATUS_CHANGE_TYPEHASH,
@@ -128,30 +126,16 @@ abstract contract SignedFirmware is Test {
         uint256 next;
         for (uint8 i = 0; i < signerSet.signers.length; ++i) {
             if ((mask >> i) & 1 == 0) continue;
-            proofs[next++] = Firmware.SignerProof({signer: i, proof: _prove(signerSet.signers[i], digest)});
+            Firmware.Signer memory signer = signerSet.signers[i];
+            proofs[next++] = Firmware.SignerProof({
+                signer: i,
+                proof: prove(_privateKeys[signer.keyId], signer.scheme, digest)
+            });
         }
     }
 
-    function publicKeyOf(uint256 secret) internal pure returns (bytes memory) {
-        (uint256 x, uint256 y) = vm.publicKeyP256(secret);
-        return abi.encode(x, y);
-    }
-
-    function _prove(Firmware.Signer memory signer, bytes32 digest) private view returns (KeyProof memory proof) {
-        uint256 secret = _secrets[signer.keyId];
-        if (signer.scheme == Scheme.Account) {
-            (uint8 v, bytes32 accountR, bytes32 accountS) = vm.sign(secret, digest);
-            proof.signature = abi.encodePacked(accountR, accountS, v);
-            return proof;
-        }
-        if (signer.scheme == Scheme.P256Sha256) digest = sha256(abi.encodePacked("Touchstone.v1", digest));
-        (bytes32 r, bytes32 s) = vm.signP256(secret, digest);
-        if (uint256(s) > P256_ORDER / 2) s = bytes32(P256_ORDER - uint256(s));
-        proof.publicKey = publicKeyOf(secret);
-        proof.signature = abi.encode(r, s);
-    }
-
-    function _typedDigest(bytes32 structHash) private view returns (bytes32) {
+    /// @dev What is signed for a struct with this hash.
+    function typedDigest(bytes32 structHash) internal view returns (bytes32) {
         return keccak256(abi.encodePacked(hex"1901", _domainSeparator, structHash));
     }
 }
