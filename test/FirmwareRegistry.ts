@@ -14,7 +14,7 @@ import { network } from "hardhat";
 
 import { accountKey, createP256Key, type Key } from "../client/keys.js";
 import { messageDigest, messageTypes, releaseMessage } from "../client/typed-data.js";
-import { FirmwareRegistry__factory, IFirmwareRegistry__factory } from "../typechain-types/index.js";
+import { IFirmwareRegistry__factory, IRegistry__factory } from "../typechain-types/index.js";
 
 import { DAY, ethers, loadFixture, networkHelpers, now } from "./support/chain.js";
 import {
@@ -41,7 +41,9 @@ import {
   type SignerSet,
 } from "./support/firmware.js";
 import { wrongCallers } from "./support/fleet.js";
+import { REGISTRY_INTERFACE_IDS, interfaceIdOf } from "./support/interface-id.js";
 import { wrongProofs } from "./support/signed-messages.js";
+import { structOf } from "./support/struct.js";
 
 const PUBLISH_MANIFEST = 1n << 14n;
 
@@ -97,24 +99,17 @@ describe("FirmwareRegistry", () => {
 
     it("names the interfaces that it has", async () => {
       const { firmware } = await loadFixture(deployFirmware);
-      // The id of an interface is the XOR of its own selectors, without those it inherits.
-      const inherited = new Set(["version", "supportsInterface"]);
-      const selectors = IFirmwareRegistry__factory.createInterface()
-        .fragments.filter((fragment) => fragment.type === "function")
-        .map((fragment) => fragment as unknown as { name: string; selector: string })
-        .filter(({ name }) => !inherited.has(name));
-      const own = selectors.reduce((xor, { selector }) => xor ^ BigInt(selector), 0n);
+      const own = interfaceIdOf(IFirmwareRegistry__factory, IRegistry__factory);
 
-      expect(await firmware.supportsInterface(`0x${own.toString(16).padStart(8, "0")}`)).to.equal(true);
-      expect(await firmware.supportsInterface("0x01ffc9a7")).to.equal(true); // ERC-165
-      expect(await firmware.supportsInterface("0x84b0196e")).to.equal(true); // ERC-5267
+      for (const interfaceId of [own, ...REGISTRY_INTERFACE_IDS]) {
+        expect(await firmware.supportsInterface(interfaceId), interfaceId).to.equal(true);
+      }
       expect(await firmware.supportsInterface("0xffffffff")).to.equal(false);
     });
 
     it("refuses a chain that cannot verify P-256", async () => {
       const before = await network.create({ override: { hardfork: "prague" } });
-      const [deployer] = await before.ethers.getSigners();
-      const factory = new FirmwareRegistry__factory(deployer!);
+      const factory = await before.ethers.getContractFactory("FirmwareRegistry");
 
       await expect(factory.deploy(ZeroAddress)).to.be.revertedWithCustomError(factory, "P256PrecompileMissing");
     });
@@ -134,8 +129,12 @@ describe("FirmwareRegistry", () => {
         .to.emit(firmware, "ProductCreated")
         .withArgs(productId, fleet, classId, hardwareClass, BOOT, actors.maker.address, setAsTuple(signerSet));
 
-      const product = await firmware.productOf(productId);
-      expect([...product]).to.deep.equal([setHashOf(productId, signerSet), 0n, 0n, 0n]);
+      expect(structOf(await firmware.productOf(productId))).to.deep.equal({
+        setHash: setHashOf(productId, signerSet),
+        highest: 0n,
+        releaseNonce: 0n,
+        revokeNonce: 0n,
+      });
     });
 
     it("derives the ids from the vendor and the names", async () => {
@@ -331,10 +330,18 @@ describe("FirmwareRegistry", () => {
           asTuple(release),
         );
 
-      const publishedAt = await now();
-      const record = [V1, 3n, 412_160n, BigInt(STATUS.Live), 0b11n, publishedAt, release.imageDigest, releaseHash];
-      expect([...(await firmware.releaseOf(productId, V1))]).to.deep.equal(record);
-      expect([...(await firmware.latest(productId, 1))]).to.deep.equal(record);
+      const record = {
+        version: V1,
+        securityVersion: 3n,
+        size: 412_160n,
+        status: BigInt(STATUS.Live),
+        channels: 0b11n,
+        publishedAt: await now(),
+        imageDigest: release.imageDigest,
+        releaseHash,
+      };
+      expect(structOf(await firmware.releaseOf(productId, V1))).to.deep.equal(record);
+      expect(structOf(await firmware.latest(productId, 1))).to.deep.equal(record);
       expect(await firmware.headOf(productId, 0)).to.equal(0n);
       expect(await firmware.headOf(productId, 1)).to.equal(V1);
       const product = await firmware.productOf(productId);
@@ -849,18 +856,27 @@ describe("FirmwareRegistry", () => {
   });
 
   describe("records", () => {
-    const NO_RELEASE = [0n, 0n, 0n, BigInt(STATUS.None), 0n, 0n, ZeroHash, ZeroHash];
+    const NO_RELEASE = {
+      version: 0n,
+      securityVersion: 0n,
+      size: 0n,
+      status: BigInt(STATUS.None),
+      channels: 0n,
+      publishedAt: 0n,
+      imageDigest: ZeroHash,
+      releaseHash: ZeroHash,
+    };
 
     it("are all zero for what is not there", async () => {
       const { firmware, productId } = await loadFixture(deployReleases);
 
       expect([...(await firmware.productOf(id("nothing")))]).to.deep.equal([ZeroHash, 0n, 0n, 0n]);
-      expect([...(await firmware.releaseOf(productId, V3))]).to.deep.equal(NO_RELEASE);
-      expect([...(await firmware.releaseOf(productId, 0n))]).to.deep.equal(NO_RELEASE);
-      expect([...(await firmware.releaseOf(id("nothing"), V1))]).to.deep.equal(NO_RELEASE);
+      expect(structOf(await firmware.releaseOf(productId, V3))).to.deep.equal(NO_RELEASE);
+      expect(structOf(await firmware.releaseOf(productId, 0n))).to.deep.equal(NO_RELEASE);
+      expect(structOf(await firmware.releaseOf(id("nothing"), V1))).to.deep.equal(NO_RELEASE);
       for (const channel of [2, 7, 8, 255]) {
         expect(await firmware.headOf(productId, channel)).to.equal(0n);
-        expect([...(await firmware.latest(productId, channel))]).to.deep.equal(NO_RELEASE);
+        expect(structOf(await firmware.latest(productId, channel))).to.deep.equal(NO_RELEASE);
       }
     });
 
@@ -882,7 +898,7 @@ describe("FirmwareRegistry", () => {
         const { firmware, productId } = suite;
         await setStatus(suite, await makeStatusChange(suite, { version: V1, status }));
 
-        expect([...(await firmware.latest(productId, 0))]).to.deep.equal(NO_RELEASE);
+        expect(structOf(await firmware.latest(productId, 0))).to.deep.equal(NO_RELEASE);
         expect(await firmware.headOf(productId, 0)).to.equal(V1);
         expect((await firmware.releaseOf(productId, V1)).status).to.equal(status);
         expect((await firmware.latest(productId, 1)).version).to.equal(V2);

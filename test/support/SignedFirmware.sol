@@ -5,6 +5,7 @@ import {FirmwareRegistry} from "../../contracts/FirmwareRegistry.sol";
 import {IFirmwareRegistry as Firmware} from "../../contracts/interfaces/IFirmwareRegistry.sol";
 import {IRoleRegistry} from "../../contracts/interfaces/IRoleRegistry.sol";
 import {Scheme} from "../../contracts/libraries/KeyProofs.sol";
+import {digestFor} from "./Digests.sol";
 import {Keys} from "./Keys.sol";
 
 /// @title SignedFirmware
@@ -19,22 +20,12 @@ abstract contract SignedFirmware is Keys {
     uint8 internal constant ALL_ROLES = 7;
 
     FirmwareRegistry internal registry;
-    bytes32 private _domainSeparator;
     /// @dev Of every signer that was made.
     mapping(address keyId => uint256 privateKey) private _privateKeys;
 
     /// @dev The vendors here are accounts that send themselves, so RoleRegistry is never asked.
     function deploy() internal {
         registry = new FirmwareRegistry(IRoleRegistry(address(0x1000000)));
-        _domainSeparator = keccak256(
-            abi.encode(
-                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
-                keccak256("Touchstone FirmwareRegistry"),
-                keccak256("1"),
-                block.chainid,
-                address(registry)
-            )
-        );
     }
 
     /// @dev A signer with all roles, whose key follows from `seed`.
@@ -136,6 +127,6 @@ abstract contract SignedFirmware is Keys {
 
     /// @dev What is signed for a struct with this hash.
     function typedDigest(bytes32 structHash) internal view returns (bytes32) {
-        return keccak256(abi.encodePacked(hex"1901", _domainSeparator, structHash));
+        return digestFor(address(registry), structHash);
     }
 }

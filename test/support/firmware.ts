@@ -9,7 +9,6 @@ import {
   type MessageDomain,
   type TypedMessage,
 } from "../../client/typed-data.js";
-import { ERC1271Wallet__factory, FirmwareRegistry__factory } from "../../typechain-types/index.js";
 import type { FirmwareRegistry, IFirmwareRegistry } from "../../typechain-types/index.js";
 
 import { DAY, ethers, now } from "./chain.js";
@@ -93,14 +92,14 @@ export async function deployFirmware(): Promise<Firmware> {
   const accounts = await ethers.getSigners();
   const take = (): HardhatEthersSigner => accounts.pop()!;
   const [deployer, engineerAccount, walletOwner, officerAccount] = [take(), take(), take(), take()];
-  const firmware = await new FirmwareRegistry__factory(deployer).deploy(suite.roles);
+  const firmware = await ethers.deployContract("FirmwareRegistry", [suite.roles], deployer);
   const firmwareDomain = messageDomain({
     contract: "FirmwareRegistry",
     chainId: suite.chainId,
     address: await firmware.getAddress(),
   });
 
-  const wallet = await new ERC1271Wallet__factory(deployer).deploy(walletOwner);
+  const wallet = await ethers.deployContract("ERC1271Wallet", [walletOwner], deployer);
   const keys: SignerKeys = {
     engineer: await accountKey(engineerAccount),
     wallet: { ...(await accountKey(walletOwner)), id: await wallet.getAddress() },
