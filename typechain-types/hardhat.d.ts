@@ -10,9 +10,12 @@ import * as Contracts from "./index.js";
 
 declare module "@nomicfoundation/hardhat-ethers/types" {
   interface HardhatEthersHelpers extends HardhatEthersHelpersBase {
+getContractFactory(name: 'DataAccess', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DataAccess__factory>
 getContractFactory(name: 'DeviceRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DeviceRegistry__factory>
 getContractFactory(name: 'DeviceWords', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DeviceWords__factory>
 getContractFactory(name: 'ERC1056', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.ERC1056__factory>
+getContractFactory(name: 'ERC1271Wallet', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.ERC1271Wallet__factory>
+getContractFactory(name: 'FirmwareRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.FirmwareRegistry__factory>
 getContractFactory(name: 'FleetAuthority', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.FleetAuthority__factory>
 getContractFactory(name: 'IDataAccess', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IDataAccess__factory>
 getContractFactory(name: 'IDataAnchor', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IDataAnchor__factory>
@@ -25,9 +28,12 @@ getContractFactory(name: 'KeyProofs', signerOrOptions?: ethers.Signer | FactoryO
 getContractFactory(name: 'Registry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.Registry__factory>
 getContractFactory(name: 'RoleRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.RoleRegistry__factory>
 
+getContractAt(name: 'DataAccess', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DataAccess>
 getContractAt(name: 'DeviceRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DeviceRegistry>
 getContractAt(name: 'DeviceWords', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DeviceWords>
 getContractAt(name: 'ERC1056', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.ERC1056>
+getContractAt(name: 'ERC1271Wallet', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.ERC1271Wallet>
+getContractAt(name: 'FirmwareRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.FirmwareRegistry>
 getContractAt(name: 'FleetAuthority', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.FleetAuthority>
 getContractAt(name: 'IDataAccess', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IDataAccess>
 getContractAt(name: 'IDataAnchor', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IDataAnchor>
@@ -40,9 +46,12 @@ getContractAt(name: 'KeyProofs', address: string | ethers.Addressable, signer?: 
 getContractAt(name: 'Registry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.Registry>
 getContractAt(name: 'RoleRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.RoleRegistry>
 
+deployContract(name: 'DataAccess', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DataAccess>
 deployContract(name: 'DeviceRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceRegistry>
 deployContract(name: 'DeviceWords', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceWords>
 deployContract(name: 'ERC1056', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ERC1056>
+deployContract(name: 'ERC1271Wallet', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ERC1271Wallet>
+deployContract(name: 'FirmwareRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FirmwareRegistry>
 deployContract(name: 'FleetAuthority', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FleetAuthority>
 deployContract(name: 'IDataAccess', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDataAccess>
 deployContract(name: 'IDataAnchor', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDataAnchor>
@@ -55,9 +64,12 @@ deployContract(name: 'KeyProofs', signerOrOptions?: ethers.Signer | DeployContra
 deployContract(name: 'Registry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.Registry>
 deployContract(name: 'RoleRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.RoleRegistry>
 
+deployContract(name: 'DataAccess', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DataAccess>
 deployContract(name: 'DeviceRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceRegistry>
 deployContract(name: 'DeviceWords', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceWords>
 deployContract(name: 'ERC1056', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ERC1056>
+deployContract(name: 'ERC1271Wallet', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ERC1271Wallet>
+deployContract(name: 'FirmwareRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FirmwareRegistry>
 deployContract(name: 'FleetAuthority', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FleetAuthority>
 deployContract(name: 'IDataAccess', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDataAccess>
 deployContract(name: 'IDataAnchor', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDataAnchor>

@@ -2,9 +2,12 @@
 /* tslint:disable */
 /* eslint-disable */
 export * as factories from './factories/index.js';
+export type { DataAccess } from './DataAccess.js';
 export type { DeviceRegistry } from './DeviceRegistry.js';
 export type { DeviceWords } from './libraries/DeviceWord.sol/DeviceWords.js';
 export type { ERC1056 } from './base/ERC1056.js';
+export type { ERC1271Wallet } from './test/ERC1271Wallet.js';
+export type { FirmwareRegistry } from './FirmwareRegistry.js';
 export type { FleetAuthority } from './base/FleetAuthority.js';
 export type { IDataAccess } from './interfaces/IDataAccess.js';
 export type { IDataAnchor } from './interfaces/IDataAnchor.js';
@@ -19,9 +22,13 @@ export type { RoleRegistry } from './RoleRegistry.js';
 export type { base };
 export type { interfaces };
 export type { libraries };
+export type { test };
+export { DataAccess__factory } from './factories/DataAccess__factory.js';
 export { DeviceRegistry__factory } from './factories/DeviceRegistry__factory.js';
 export { DeviceWords__factory } from './factories/libraries/DeviceWord.sol/DeviceWords__factory.js';
 export { ERC1056__factory } from './factories/base/ERC1056__factory.js';
+export { ERC1271Wallet__factory } from './factories/test/ERC1271Wallet__factory.js';
+export { FirmwareRegistry__factory } from './factories/FirmwareRegistry__factory.js';
 export { FleetAuthority__factory } from './factories/base/FleetAuthority__factory.js';
 export { IDataAccess__factory } from './factories/interfaces/IDataAccess__factory.js';
 export { IDataAnchor__factory } from './factories/interfaces/IDataAnchor__factory.js';
@@ -36,3 +43,4 @@ export { RoleRegistry__factory } from './factories/RoleRegistry__factory.js';
 import type * as base from './base/index.js';
 import type * as interfaces from './interfaces/index.js';
 import type * as libraries from './libraries/index.js';
+import type * as test from './test/index.js';

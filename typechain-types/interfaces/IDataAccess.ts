@@ -64,9 +64,9 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
 
   
     export namespace AccessGrantedEvent {
-      export type InputTuple = [device: AddressLike, subject: AddressLike, by: AddressLike, permissions: BigNumberish, purposes: BigNumberish, notBefore: BigNumberish, expiry: BigNumberish, termsHash: BytesLike, epoch: BigNumberish, seq: BigNumberish];
-      export type OutputTuple = [device: string, subject: string, by: string, permissions: bigint, purposes: bigint, notBefore: bigint, expiry: bigint, termsHash: string, epoch: bigint, seq: bigint];
-      export interface OutputObject {device: string, subject: string, by: string, permissions: bigint, purposes: bigint, notBefore: bigint, expiry: bigint, termsHash: string, epoch: bigint, seq: bigint };
+      export type InputTuple = [device: AddressLike, subject: AddressLike, by: AddressLike, word: BigNumberish, termsHash: BytesLike];
+      export type OutputTuple = [device: string, subject: string, by: string, word: bigint, termsHash: string];
+      export interface OutputObject {device: string, subject: string, by: string, word: bigint, termsHash: string };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -298,7 +298,7 @@ getEvent(key: 'PolicySet'): TypedContractEvent<PolicySetEvent.InputTuple, Policy
 
     filters: {
       
-      'AccessGranted(address,address,address,uint32,uint32,uint40,uint40,bytes32,uint24,uint32)': TypedContractEvent<AccessGrantedEvent.InputTuple, AccessGrantedEvent.OutputTuple, AccessGrantedEvent.OutputObject>;
+      'AccessGranted(address,address,address,uint256,bytes32)': TypedContractEvent<AccessGrantedEvent.InputTuple, AccessGrantedEvent.OutputTuple, AccessGrantedEvent.OutputObject>;
       AccessGranted: TypedContractEvent<AccessGrantedEvent.InputTuple, AccessGrantedEvent.OutputTuple, AccessGrantedEvent.OutputObject>;
     
 

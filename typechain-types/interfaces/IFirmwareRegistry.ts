@@ -41,9 +41,9 @@ export declare namespace IFirmwareRegistry {
     export type ReleaseRecordStructOutput = [version: bigint, securityVersion: bigint, size: bigint, status: bigint, channels: bigint, publishedAt: bigint, imageDigest: string, releaseHash: string] & {version: bigint, securityVersion: bigint, size: bigint, status: bigint, channels: bigint, publishedAt: bigint, imageDigest: string, releaseHash: string }
   
 
-    export type ProductStruct = {setHash: BytesLike, highest: BigNumberish, minSecurityVersion: BigNumberish, releaseNonce: BigNumberish, revokeNonce: BigNumberish}
+    export type ProductStruct = {setHash: BytesLike, highest: BigNumberish, releaseNonce: BigNumberish, revokeNonce: BigNumberish}
 
-    export type ProductStructOutput = [setHash: string, highest: bigint, minSecurityVersion: bigint, releaseNonce: bigint, revokeNonce: bigint] & {setHash: string, highest: bigint, minSecurityVersion: bigint, releaseNonce: bigint, revokeNonce: bigint }
+    export type ProductStructOutput = [setHash: string, highest: bigint, releaseNonce: bigint, revokeNonce: bigint] & {setHash: string, highest: bigint, releaseNonce: bigint, revokeNonce: bigint }
   
 
     export type SignerProofStruct = {signer: BigNumberish, proof: KeyProofStruct}
@@ -119,9 +119,9 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
   
 
     export namespace ReleasePublishedEvent {
-      export type InputTuple = [productId: BytesLike, version: BigNumberish, imageDigest: BytesLike, releaseHash: BytesLike, release: IFirmwareRegistry.ReleaseStruct];
-      export type OutputTuple = [productId: string, version: bigint, imageDigest: string, releaseHash: string, release: IFirmwareRegistry.ReleaseStructOutput];
-      export interface OutputObject {productId: string, version: bigint, imageDigest: string, releaseHash: string, release: IFirmwareRegistry.ReleaseStructOutput };
+      export type InputTuple = [productId: BytesLike, version: BigNumberish, imageDigest: BytesLike, releaseHash: BytesLike, signedBy: BigNumberish, release: IFirmwareRegistry.ReleaseStruct];
+      export type OutputTuple = [productId: string, version: bigint, imageDigest: string, releaseHash: string, signedBy: bigint, release: IFirmwareRegistry.ReleaseStructOutput];
+      export interface OutputObject {productId: string, version: bigint, imageDigest: string, releaseHash: string, signedBy: bigint, release: IFirmwareRegistry.ReleaseStructOutput };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -131,9 +131,9 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
   
 
     export namespace StatusChangedEvent {
-      export type InputTuple = [productId: BytesLike, version: BigNumberish, from: BigNumberish, status: BigNumberish, quorum: BigNumberish, heads: IFirmwareRegistry.ChannelHeadStruct[], nonce: BigNumberish];
-      export type OutputTuple = [productId: string, version: bigint, from: bigint, status: bigint, quorum: bigint, heads: IFirmwareRegistry.ChannelHeadStructOutput[], nonce: bigint];
-      export interface OutputObject {productId: string, version: bigint, from: bigint, status: bigint, quorum: bigint, heads: IFirmwareRegistry.ChannelHeadStructOutput[], nonce: bigint };
+      export type InputTuple = [productId: BytesLike, version: BigNumberish, from: BigNumberish, status: BigNumberish, quorum: BigNumberish, heads: IFirmwareRegistry.ChannelHeadStruct[], nonce: BigNumberish, signedBy: BigNumberish];
+      export type OutputTuple = [productId: string, version: bigint, from: bigint, status: bigint, quorum: bigint, heads: IFirmwareRegistry.ChannelHeadStructOutput[], nonce: bigint, signedBy: bigint];
+      export interface OutputObject {productId: string, version: bigint, from: bigint, status: bigint, quorum: bigint, heads: IFirmwareRegistry.ChannelHeadStructOutput[], nonce: bigint, signedBy: bigint };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -376,11 +376,11 @@ getEvent(key: 'StatusChanged'): TypedContractEvent<StatusChangedEvent.InputTuple
       ReleaseAnnounced: TypedContractEvent<ReleaseAnnouncedEvent.InputTuple, ReleaseAnnouncedEvent.OutputTuple, ReleaseAnnouncedEvent.OutputObject>;
     
 
-      'ReleasePublished(bytes32,uint64,bytes32,bytes32,tuple)': TypedContractEvent<ReleasePublishedEvent.InputTuple, ReleasePublishedEvent.OutputTuple, ReleasePublishedEvent.OutputObject>;
+      'ReleasePublished(bytes32,uint64,bytes32,bytes32,uint32,tuple)': TypedContractEvent<ReleasePublishedEvent.InputTuple, ReleasePublishedEvent.OutputTuple, ReleasePublishedEvent.OutputObject>;
       ReleasePublished: TypedContractEvent<ReleasePublishedEvent.InputTuple, ReleasePublishedEvent.OutputTuple, ReleasePublishedEvent.OutputObject>;
     
 
-      'StatusChanged(bytes32,uint64,uint8,uint8,uint8,tuple[],uint32)': TypedContractEvent<StatusChangedEvent.InputTuple, StatusChangedEvent.OutputTuple, StatusChangedEvent.OutputObject>;
+      'StatusChanged(bytes32,uint64,uint8,uint8,uint8,tuple[],uint32,uint32)': TypedContractEvent<StatusChangedEvent.InputTuple, StatusChangedEvent.OutputTuple, StatusChangedEvent.OutputObject>;
       StatusChanged: TypedContractEvent<StatusChangedEvent.InputTuple, StatusChangedEvent.OutputTuple, StatusChangedEvent.OutputObject>;
     
     };

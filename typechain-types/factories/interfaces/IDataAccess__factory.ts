@@ -165,27 +165,6 @@
   {
     "inputs": [
       {
-        "internalType": "address",
-        "name": "device",
-        "type": "address"
-      },
-      {
-        "internalType": "uint32",
-        "name": "permissions",
-        "type": "uint32"
-      },
-      {
-        "internalType": "uint32",
-        "name": "purposes",
-        "type": "uint32"
-      }
-    ],
-    "name": "PolicyExceeded",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
         "internalType": "uint32",
         "name": "publicRead",
         "type": "uint32"
@@ -275,45 +254,15 @@
       },
       {
         "indexed": false,
-        "internalType": "uint32",
-        "name": "permissions",
-        "type": "uint32"
-      },
-      {
-        "indexed": false,
-        "internalType": "uint32",
-        "name": "purposes",
-        "type": "uint32"
-      },
-      {
-        "indexed": false,
-        "internalType": "uint40",
-        "name": "notBefore",
-        "type": "uint40"
-      },
-      {
-        "indexed": false,
-        "internalType": "uint40",
-        "name": "expiry",
-        "type": "uint40"
+        "internalType": "uint256",
+        "name": "word",
+        "type": "uint256"
       },
       {
         "indexed": false,
         "internalType": "bytes32",
         "name": "termsHash",
         "type": "bytes32"
-      },
-      {
-        "indexed": false,
-        "internalType": "uint24",
-        "name": "epoch",
-        "type": "uint24"
-      },
-      {
-        "indexed": false,
-        "internalType": "uint32",
-        "name": "seq",
-        "type": "uint32"
       }
     ],
     "name": "AccessGranted",

@@ -73,6 +73,22 @@
   {
     "inputs": [
       {
+        "internalType": "uint8",
+        "name": "previous",
+        "type": "uint8"
+      },
+      {
+        "internalType": "uint8",
+        "name": "channel",
+        "type": "uint8"
+      }
+    ],
+    "name": "ChannelsNotAscending",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "uint40",
         "name": "deadline",
         "type": "uint40"
@@ -303,27 +319,6 @@
       }
     ],
     "name": "RolloutInvalid",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "bytes32",
-        "name": "productId",
-        "type": "bytes32"
-      },
-      {
-        "internalType": "uint32",
-        "name": "minimum",
-        "type": "uint32"
-      },
-      {
-        "internalType": "uint32",
-        "name": "given",
-        "type": "uint32"
-      }
-    ],
-    "name": "SecurityVersionTooLow",
     "type": "error"
   },
   {
@@ -690,6 +685,12 @@
         "type": "bytes32"
       },
       {
+        "indexed": false,
+        "internalType": "uint32",
+        "name": "signedBy",
+        "type": "uint32"
+      },
+      {
         "components": [
           {
             "internalType": "bytes32",
@@ -868,6 +869,12 @@
         "indexed": false,
         "internalType": "uint32",
         "name": "nonce",
+        "type": "uint32"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint32",
+        "name": "signedBy",
         "type": "uint32"
       }
     ],
@@ -1282,11 +1289,6 @@
             "internalType": "uint64",
             "name": "highest",
             "type": "uint64"
-          },
-          {
-            "internalType": "uint32",
-            "name": "minSecurityVersion",
-            "type": "uint32"
           },
           {
             "internalType": "uint32",
