@@ -1,9 +1,61 @@
 /** What went wrong, for programs to switch on. */
 export type ErrorCode =
-  /** An argument is not what the function takes. */
+  /** An argument is not what the function takes. Nothing was sent. */
   | "INVALID_ARGUMENT"
   /** A key, or a file that should hold one, cannot be used. */
-  | "INVALID_KEY";
+  | "INVALID_KEY"
+  /** There is no such file. */
+  | "FILE_MISSING"
+  /** The path is a directory. */
+  | "FILE_IS_DIRECTORY"
+  /** The file is there, but cannot be read. */
+  | "FILE_UNREADABLE"
+  /** The file has no content. */
+  | "FILE_EMPTY"
+  /** The file changed while it was read. */
+  | "FILE_CHANGED"
+  /** The deployment file is not JSON. */
+  | "DEPLOYMENT_NOT_JSON"
+  /** The deployment file is JSON, but not that of a deployment. */
+  | "DEPLOYMENT_INVALID"
+  /** The checksum of a contract's address is wrong: it was mistyped. */
+  | "ADDRESS_CHECKSUM_WRONG"
+  /** The chain cannot be reached. */
+  | "CHAIN_UNREACHABLE"
+  /** The chain is another than expected. */
+  | "WRONG_CHAIN"
+  /** There is no contract at the address. */
+  | "CONTRACT_MISSING"
+  /** The contract at the address is another one. */
+  | "CONTRACT_KIND_WRONG"
+  /** The contract at the address is of a version that this client does not speak to. */
+  | "CONTRACT_VERSION_WRONG"
+  /** The contracts are not of one deployment. */
+  | "CONTRACTS_MIXED"
+  /** The runner cannot send transactions. */
+  | "RUNNER_READ_ONLY"
+  /** A contract refused: see ContractRevertError. */
+  | "CONTRACT_REVERTED"
+  /** The sender cannot pay for the transaction. */
+  | "INSUFFICIENT_FUNDS"
+  /** Another transaction of the sender has the same nonce. */
+  | "NONCE_CONFLICT"
+  /** The sender replaced the transaction by another one. */
+  | "TRANSACTION_REPLACED"
+  /** The node answered with an error that is none of the above. */
+  | "RPC_FAILED"
+  /** The caller cancelled. */
+  | "CANCELLED"
+  /** What was asked for is not on the chain. */
+  | "NOT_FOUND"
+  /** A signature does not show that its signer signed. */
+  | "SIGNATURE_INVALID"
+  /** Fewer signatures than the quorum needs. */
+  | "SIGNATURES_MISSING"
+  /** The file is no release that may be installed. */
+  | "FIRMWARE_REFUSED"
+  /** The release is older than what is installed. */
+  | "FIRMWARE_ROLLBACK";
 
 export interface TouchstoneErrorOptions {
   /** The values that the message speaks of. */
@@ -13,7 +65,7 @@ export interface TouchstoneErrorOptions {
 
 /** An error of Touchstone: a code for programs, and a message that names the value and the fix for people. */
 export class TouchstoneError extends Error {
-  override readonly name = "TouchstoneError";
+  override readonly name: string = "TouchstoneError";
   readonly code: ErrorCode;
   readonly details: Record<string, unknown>;
 
