@@ -1,7 +1,18 @@
 import { createHash, createPrivateKey, generateKeyPairSync, sign as signWithNode, type KeyObject } from "node:crypto";
 
 import { p256 } from "@noble/curves/nist.js";
-import { concat, dataLength, dataSlice, getAddress, getBytes, hexlify, isHexString, keccak256, toBeHex } from "ethers";
+import {
+  concat,
+  dataLength,
+  dataSlice,
+  getAddress,
+  getBytes,
+  hexlify,
+  isHexString,
+  keccak256,
+  recoverAddress,
+  toBeHex,
+} from "ethers";
 import type { Signer } from "ethers";
 
 import { TouchstoneError } from "./errors.js";
@@ -37,6 +48,9 @@ export interface Key {
   /** Signs an EIP-712 message. */
   prove(message: TypedMessage): Promise<KeyProof>;
 }
+
+/** A key that signs now, or what a key signed before. */
+export type Prover = Key | KeyProof;
 
 /** A P-256 key held in software. */
 export interface P256Key extends Key {
@@ -95,6 +109,37 @@ export async function accountKey(signer: Signer): Promise<Key> {
   };
 }
 
+/** The proof that `prover` signed the message: made now by a key, or the one that was given. */
+export function proofBy(prover: Prover, message: TypedMessage): Promise<KeyProof> {
+  return "prove" in prover ? prover.prove(message) : Promise.resolve(prover);
+}
+
+/**
+ * Whether a proof shows that the key with this id signed the message, by the rules of the contracts. For an account that
+ * is a contract (ERC-1271) only the chain can tell: the answer is then false.
+ */
+export function isValidProof(options: {
+  keyId: string;
+  scheme: Scheme;
+  message: TypedMessage;
+  proof: KeyProof;
+}): boolean {
+  const { keyId, scheme, message, proof } = options;
+  try {
+    if (scheme === Scheme.Account) {
+      return proof.publicKey === "0x" && recoverAddress(messageDigest(message), proof.signature) === getAddress(keyId);
+    }
+    const point = getBytes(concat(["0x04", proof.publicKey]));
+    const verification = { prehash: false, lowS: true };
+    return (
+      keyIdOf(proof.publicKey) === getAddress(keyId) &&
+      p256.verify(getBytes(proof.signature), p256Digest(message, scheme), point, verification)
+    );
+  } catch {
+    return false;
+  }
+}
+
 /**
  * The id of a P-256 public key: the last 20 bytes of keccak256(qx ‖ qy), as a checksummed address.
  *
@@ -116,6 +161,28 @@ export function compressPublicKey(publicKey: string): string {
   requirePublicKey(publicKey);
   const isOdd = BigInt(dataSlice(publicKey, 63)) % 2n === 1n;
   return concat([isOdd ? "0x03" : "0x02", dataSlice(publicKey, 0, 32)]);
+}
+
+/**
+ * The public key that compressPublicKey compressed: 64 bytes qx ‖ qy, 0x-prefixed.
+ *
+ * @param compressed 33 bytes as 0x-prefixed hex.
+ * @throws TouchstoneError INVALID_KEY if it is not the compressed form of a point of the curve.
+ */
+export function decompressPublicKey(compressed: string): string {
+  try {
+    if (dataLength(compressed) !== 33) throw new Error("not 33 bytes");
+    return dataSlice(hexlify(p256.Point.fromBytes(getBytes(compressed)).toBytes(false)), 1);
+  } catch (cause) {
+    throw new TouchstoneError(
+      "INVALID_KEY",
+      `${compressed} is not a compressed P-256 public key: give 33 bytes as 0x hex.`,
+      {
+        details: { compressed },
+        cause,
+      },
+    );
+  }
 }
 
 /**
