@@ -58,7 +58,6 @@ export const firmwareReasons = [
   "SizeMismatch",
   "Yanked",
   "Revoked",
-  "SecurityVersionTooLow",
 ] as const;
 export type FirmwareReason = (typeof firmwareReasons)[number];
 
