@@ -1,0 +1,208 @@
+import type { ContractRunner, Provider } from "ethers";
+
+import {
+  DataAccess__factory,
+  DataAnchor__factory,
+  DeviceRegistry__factory,
+  FirmwareRegistry__factory,
+  RoleRegistry__factory,
+  type DataAccess,
+  type DataAnchor,
+  type DeviceRegistry,
+  type FirmwareRegistry,
+  type RoleRegistry,
+} from "../typechain-types/index.js";
+import { contractNames, type ContractName } from "./abi.js";
+import { requireHex } from "./arguments.js";
+import { deploymentPath, readDeployment, requireChecksums, type Addresses, type Deployment } from "./deployments.js";
+import { TouchstoneError } from "./errors.js";
+import { ask, toTouchstoneError } from "./reverts.js";
+import { messageDomain, type MessageDomain, type SigningContract } from "./typed-data.js";
+
+/** The versions of the contracts that this client speaks to begin with this. */
+const CONTRACT_VERSION = "0.1.";
+
+/** The contracts of one deployment, ready to be called by whoever the runner is. */
+export interface Touchstone {
+  readonly chainId: bigint;
+  readonly addresses: Addresses;
+  /** Number of a block before the first transaction of the contracts: where reading their events may begin. */
+  readonly firstBlock: number;
+  /** Who calls: a signer sends, a provider only reads. */
+  readonly runner: ContractRunner;
+  readonly provider: Provider;
+  readonly roleRegistry: RoleRegistry;
+  readonly deviceRegistry: DeviceRegistry;
+  readonly dataAccess: DataAccess;
+  readonly dataAnchor: DataAnchor;
+  readonly firmwareRegistry: FirmwareRegistry;
+  /** The EIP-712 domains of the contracts' messages. */
+  readonly domains: Readonly<Record<SigningContract, MessageDomain>>;
+  /** The same contracts, called by someone else on the same chain. */
+  connect(runner: ContractRunner): Touchstone;
+}
+
+/** Who calls, and where the contracts are; the first given of the last three counts. */
+export interface ConnectOptions {
+  /** A signer with a provider, or a provider for reading only. */
+  runner: ContractRunner;
+  /** The chain that is expected; whatever the runner is connected to unless told. */
+  chainId?: bigint;
+  addresses?: Addresses;
+  /** Path of the file that the deployment wrote. */
+  deploymentFile?: string;
+  /** Folder with a file for each chain, `<chainId>.json`; `deployments` unless told. */
+  deploymentsFolder?: string;
+}
+
+/**
+ * Connects to the contracts of a deployment, after asking each what it is.
+ *
+ * @throws TouchstoneError
+ *   - RUNNER_READ_ONLY if the runner has no provider, CHAIN_UNREACHABLE, WRONG_CHAIN;
+ *   - FILE_MISSING, FILE_IS_DIRECTORY, FILE_UNREADABLE, FILE_EMPTY, DEPLOYMENT_NOT_JSON, DEPLOYMENT_INVALID,
+ *     ADDRESS_CHECKSUM_WRONG, INVALID_ARGUMENT (what should be an address is none);
+ *   - CONTRACT_MISSING, CONTRACT_KIND_WRONG, CONTRACT_VERSION_WRONG, CONTRACTS_MIXED.
+ */
+export async function connectTouchstone(options: ConnectOptions): Promise<Touchstone> {
+  const provider = requireProvider(options.runner);
+  const { chainId } = await ask(() => provider.getNetwork());
+  requireChain({ chainId, expected: options.chainId, source: "The caller" });
+  const deployment = await locate(options, chainId);
+  await Promise.all(contractNames.map((contract) => requireContract(contract, deployment.contracts, provider)));
+  return touchstoneOf(deployment, options.runner);
+}
+
+function touchstoneOf(deployment: Deployment, runner: ContractRunner): Touchstone {
+  const { chainId, block, contracts } = deployment;
+  const domainOf = (contract: SigningContract): MessageDomain =>
+    messageDomain({ contract, chainId, address: contracts[contract] });
+  return {
+    chainId,
+    addresses: contracts,
+    firstBlock: block,
+    runner,
+    provider: requireProvider(runner),
+    roleRegistry: RoleRegistry__factory.connect(contracts.RoleRegistry, runner),
+    deviceRegistry: DeviceRegistry__factory.connect(contracts.DeviceRegistry, runner),
+    dataAccess: DataAccess__factory.connect(contracts.DataAccess, runner),
+    dataAnchor: DataAnchor__factory.connect(contracts.DataAnchor, runner),
+    firmwareRegistry: FirmwareRegistry__factory.connect(contracts.FirmwareRegistry, runner),
+    domains: {
+      DeviceRegistry: domainOf("DeviceRegistry"),
+      DataAccess: domainOf("DataAccess"),
+      DataAnchor: domainOf("DataAnchor"),
+      FirmwareRegistry: domainOf("FirmwareRegistry"),
+    },
+    connect: (other) => touchstoneOf(deployment, other),
+  };
+}
+
+// ------------------------------------------------------------------ the chain
+
+function requireProvider(runner: ContractRunner): Provider {
+  if (runner.provider === null) {
+    throw new TouchstoneError(
+      "RUNNER_READ_ONLY",
+      "The runner has no provider, so it can neither read nor send: connect the signer to one.",
+    );
+  }
+  return runner.provider;
+}
+
+function requireChain(options: { chainId: bigint; expected: bigint | undefined; source: string }): void {
+  const { chainId, expected, source } = options;
+  if (expected === undefined || expected === chainId) return;
+  throw new TouchstoneError(
+    "WRONG_CHAIN",
+    `${source} says chain ${expected}, but the provider is connected to chain ${chainId}: connect to the other chain, or ` +
+      "name the deployment on this one.",
+    { details: { expected, chainId } },
+  );
+}
+
+// ------------------------------------------------------------------ the contracts
+
+async function locate(options: ConnectOptions, chainId: bigint): Promise<Deployment> {
+  if (options.addresses !== undefined) {
+    for (const contract of contractNames) requireHex(`addresses.${contract}`, options.addresses[contract], 20);
+    return { chainId, block: 0, contracts: requireChecksums(options.addresses, "addresses") };
+  }
+  const path =
+    options.deploymentFile ?? deploymentPath({ folder: options.deploymentsFolder ?? "deployments", chainId });
+  const deployment = await readDeployment(path);
+  requireChain({ chainId, expected: deployment.chainId, source: path });
+  return deployment;
+}
+
+async function requireContract(contract: ContractName, addresses: Addresses, provider: Provider): Promise<void> {
+  const address = addresses[contract];
+  const details = { contract, address };
+  const { name, version, asks } = await describe(contract, address, provider);
+  if (name !== domainName(contract)) {
+    throw new TouchstoneError(
+      "CONTRACT_KIND_WRONG",
+      `At ${address} is ${name === undefined ? "a contract that is not of Touchstone" : `"${name}"`}, not "${domainName(contract)}": ` +
+        "correct the addresses.",
+      { details: { ...details, found: name } },
+    );
+  }
+  if (!version?.startsWith(CONTRACT_VERSION)) {
+    throw new TouchstoneError(
+      "CONTRACT_VERSION_WRONG",
+      `${contract} at ${address} has version ${version ?? "unknown"}, but this client speaks to ${CONTRACT_VERSION}x: use ` +
+        "the client of that version.",
+      { details: { ...details, version } },
+    );
+  }
+  for (const other of contractNames) {
+    const asked = asks[other];
+    if (asked === undefined || asked === addresses[other]) continue;
+    throw new TouchstoneError(
+      "CONTRACTS_MIXED",
+      `${contract} at ${address} asks the ${other} at ${asked}, not that at ${addresses[other]}: give the addresses of one ` +
+        "deployment.",
+      { details: { ...details, other, asked, given: addresses[other] } },
+    );
+  }
+}
+
+interface Description {
+  name: string | undefined;
+  version: string | undefined;
+  /** The contracts that it asks, as far as it does. */
+  asks: Partial<Record<ContractName, string | undefined>>;
+}
+
+async function describe(contract: ContractName, address: string, provider: Provider): Promise<Description> {
+  // Any contract of Touchstone answers the same questions; those of DataAccess are all there are.
+  const deployed = DataAccess__factory.connect(address, provider);
+  try {
+    const { name } = await deployed.eip712Domain();
+    // Another contract need not answer the rest, and its name says enough.
+    if (name !== domainName(contract)) return { name, version: undefined, asks: {} };
+    const asksRoles = contract !== "RoleRegistry";
+    const asksDevices = contract === "DataAccess" || contract === "DataAnchor";
+    const [version, roleRegistry, deviceRegistry] = await Promise.all([
+      deployed.version(),
+      asksRoles ? deployed.ROLE_REGISTRY() : undefined,
+      asksDevices ? deployed.DEVICE_REGISTRY() : undefined,
+    ]);
+    return { name, version, asks: { RoleRegistry: roleRegistry, DeviceRegistry: deviceRegistry } };
+  } catch (cause) {
+    const failure = toTouchstoneError(cause);
+    if (failure.code === "CHAIN_UNREACHABLE") throw failure;
+    if ((await ask(() => provider.getCode(address))) === "0x") {
+      throw new TouchstoneError(
+        "CONTRACT_MISSING",
+        `There is no contract at ${address}, where ${contract} should be: deploy to this chain, or correct the addresses.`,
+        { details: { contract, address }, cause },
+      );
+    }
+    return { name: undefined, version: undefined, asks: {} };
+  }
+}
+
+function domainName(contract: ContractName): string {
+  return `Touchstone ${contract}`;
+}

@@ -1,0 +1,305 @@
+import type { Interface, Log, LogDescription, TransactionReceipt } from "ethers";
+
+import type {
+  DataAccess,
+  DataAnchor,
+  DeviceRegistry,
+  FirmwareRegistry,
+  RoleRegistry,
+} from "../typechain-types/index.js";
+import type { TypedContractEvent, TypedEventLog } from "../typechain-types/common.js";
+import { contractNames, type ContractName } from "./abi.js";
+import { requireAddress, requireHex } from "./arguments.js";
+import type { Touchstone } from "./connect.js";
+import { TouchstoneError } from "./errors.js";
+import { ask, toTouchstoneError } from "./reverts.js";
+
+// ------------------------------------------------------------------ what an event is
+
+interface ContractTypes {
+  RoleRegistry: RoleRegistry;
+  DeviceRegistry: DeviceRegistry;
+  DataAccess: DataAccess;
+  DataAnchor: DataAnchor;
+  FirmwareRegistry: FirmwareRegistry;
+}
+
+/** The generated typings list each event by its name and by its signature; these are the names of what the contracts emit. */
+type NamesOf<Filters> = Exclude<Extract<keyof Filters, string>, `${string}(${string}` | "EIP712DomainChanged">;
+
+/** Structs as plain objects: the generated typings say tuple and object at once. */
+type Plain<T> = T extends bigint | string | boolean
+  ? T
+  : "0" extends keyof T
+    ? { -readonly [K in Exclude<keyof T, keyof unknown[] | `${number}`>]: Plain<T[K]> }
+    : T extends readonly (infer Item)[]
+      ? Plain<Item>[]
+      : T extends object
+        ? { [K in keyof T]: Plain<T[K]> }
+        : T;
+
+type ArgsOf<E> = E extends TypedContractEvent ? Plain<TypedEventLog<E>["args"]> : never;
+
+/** The place of an event in the chain. As JSON it can be kept, to resume from. */
+export interface Cursor {
+  /** Number of the block. */
+  block: number;
+  /** Number of the log in the block. */
+  logIndex: number;
+}
+
+interface EventPlace {
+  /** Give it as `after` to go on behind this event. */
+  cursor: Cursor;
+  blockHash: string;
+  transactionHash: string;
+}
+
+type EventOf<C extends ContractName> = {
+  [N in NamesOf<ContractTypes[C]["filters"]>]: EventPlace & {
+    contract: C;
+    name: N;
+    /** The arguments by their names, structs as plain objects. */
+    args: ArgsOf<ContractTypes[C]["filters"][N]>;
+  };
+}[NamesOf<ContractTypes[C]["filters"]>];
+
+/** Any event of the contracts: `contract` and `name` say which, and so what `args` has. */
+export type TouchstoneEvent = { [C in ContractName]: EventOf<C> }[ContractName];
+
+/** The events of one name. */
+export type TouchstoneEventNamed<N extends TouchstoneEvent["name"]> = Extract<TouchstoneEvent, { name: N }>;
+
+// ------------------------------------------------------------------ reading a receipt
+
+/** The events of the contracts that a transaction made, in their order. */
+export function eventsIn(touchstone: Touchstone, receipt: TransactionReceipt): TouchstoneEvent[] {
+  return receipt.logs.flatMap((log) => parseLog(touchstone, log) ?? []);
+}
+
+// ------------------------------------------------------------------ reading the chain
+
+/** Which part of the chain to read, and how. */
+export interface ReadRange {
+  /** Go on behind this event; takes the place of `fromBlock`. */
+  after?: Cursor;
+  /** First block to read; that of the deployment unless told. */
+  fromBlock?: number;
+  /** Last block to read; the chain's latest, at the time of the call, unless told. */
+  toBlock?: number;
+  /** Blocks to ask for at once, at first; 10,000 unless told. Halved whenever the provider refuses. */
+  pageBlocks?: number;
+  /** Called when a page was read, also if it held nothing, and before its events are handed out. */
+  onPage?: (page: { fromBlock: number; toBlock: number; events: number }) => void;
+  signal?: AbortSignal;
+}
+
+/** Which events to read: with none of these all; with several those that any of them selects. */
+export interface EventFilter {
+  /** Events of these contracts only. */
+  contracts?: readonly ContractName[];
+  /** Events about these devices, in DeviceRegistry and DataAccess, by their ids. */
+  devices?: readonly string[];
+  /** Anchors of these logs, by their ids. */
+  logs?: readonly string[];
+  /** Events about these firmware products, by their ids. */
+  products?: readonly string[];
+  /** Events about these fleets' roles, by the owners' ids. */
+  fleets?: readonly string[];
+}
+
+/**
+ * Reads events in the order of the chain, page by page.
+ *
+ * @throws TouchstoneError INVALID_ARGUMENT, CHAIN_UNREACHABLE, RPC_FAILED (even a single block is refused), CANCELLED.
+ * @example
+ * for await (const event of readEvents({ touchstone, devices: [device], after: lastSeen })) {
+ *   if (event.name === "AccessGranted") console.log(event.args.subject);
+ *   lastSeen = event.cursor;
+ * }
+ */
+export async function* readEvents(
+  options: { touchstone: Touchstone } & EventFilter & ReadRange,
+): AsyncGenerator<TouchstoneEvent, void, undefined> {
+  const { touchstone } = options;
+  yield* readQueries(touchstone, queriesOf(touchstone, options), options);
+}
+
+/** An event in the life of a device, with its time. */
+export interface AuditEntry {
+  event: TouchstoneEvent;
+  /** Unix seconds of the event's block. */
+  timestamp: bigint;
+}
+
+/**
+ * Reads everything about one device from all contracts, in the order of the chain: enrolment, status, DID document, grants
+ * and policies, and the anchors of its own logs.
+ *
+ * @throws TouchstoneError as readEvents.
+ */
+export async function* auditTrail(
+  options: { touchstone: Touchstone; device: string } & ReadRange,
+): AsyncGenerator<AuditEntry, void, undefined> {
+  const { touchstone } = options;
+  const device = requireAddress("device", options.device);
+  const { keyId } = await ask(() => touchstone.deviceRegistry.keyOf(device));
+  const queries: LogQuery[] = [
+    {
+      addresses: [touchstone.addresses.DeviceRegistry, touchstone.addresses.DataAccess],
+      topics: [null, [topicOf(device)]],
+    },
+    // The streams of a device cannot be listed, but its key is the author of whatever its logs hold.
+    {
+      addresses: [touchstone.addresses.DataAnchor],
+      topics: [null, null, null, [topicOf(device), topicOf(keyId)]],
+    },
+  ];
+  let latest: AuditEntry | undefined;
+  for await (const event of readQueries(touchstone, queries, options)) {
+    if (event.name === "Anchored" && !event.args.logId.startsWith(device.toLowerCase())) continue;
+    const timestamp: bigint =
+      latest?.event.cursor.block === event.cursor.block
+        ? latest.timestamp
+        : await timestampOf(touchstone, event.cursor.block);
+    latest = { event, timestamp };
+    yield latest;
+  }
+}
+
+// ------------------------------------------------------------------ queries
+
+interface LogQuery {
+  addresses: string[];
+  topics: (null | string[])[];
+}
+
+function queriesOf(touchstone: Touchstone, filter: EventFilter): LogQuery[] {
+  const { devices, logs, products, fleets } = filter;
+  const wanted = (contracts: readonly ContractName[]): string[] =>
+    contracts
+      .filter((contract) => filter.contracts?.includes(contract) ?? true)
+      .map((contract) => touchstone.addresses[contract]);
+  if ([devices, logs, products, fleets].every((ids) => ids === undefined)) {
+    return [{ addresses: wanted(contractNames), topics: [] }];
+  }
+  // Every event of the contracts has the id of what it is about as its first indexed argument.
+  const about = (contracts: readonly ContractName[], ids: string[]): LogQuery[] =>
+    ids.length === 0 ? [] : [{ addresses: wanted(contracts), topics: [null, ids] }];
+  return [
+    ...about(
+      ["DeviceRegistry", "DataAccess"],
+      (devices ?? []).map((device) => topicOf(requireAddress("devices", device))),
+    ),
+    ...about(
+      ["DataAnchor"],
+      (logs ?? []).map((log) => requireHex("logs", log, 32)),
+    ),
+    ...about(
+      ["FirmwareRegistry"],
+      (products ?? []).map((product) => requireHex("products", product, 32)),
+    ),
+    ...about(
+      ["RoleRegistry"],
+      (fleets ?? []).map((fleet) => topicOf(requireAddress("fleets", fleet))),
+    ),
+  ];
+}
+
+async function* readQueries(
+  touchstone: Touchstone,
+  queries: LogQuery[],
+  range: ReadRange,
+): AsyncGenerator<TouchstoneEvent, void, undefined> {
+  const { after, onPage, signal } = range;
+  const toBlock = range.toBlock ?? (await ask(() => touchstone.provider.getBlockNumber()));
+  let fromBlock = after?.block ?? range.fromBlock ?? touchstone.firstBlock;
+  const largest = requirePageBlocks(range.pageBlocks ?? 10_000);
+  let pageBlocks = largest;
+  while (fromBlock <= toBlock) {
+    if (signal?.aborted)
+      throw new TouchstoneError("CANCELLED", "Reading events was cancelled.", { cause: signal.reason });
+    const pageEnd = Math.min(toBlock, fromBlock + pageBlocks - 1);
+    let logs: Log[];
+    try {
+      logs = await logsBetween(touchstone, queries, fromBlock, pageEnd);
+    } catch (error) {
+      // Providers limit blocks, results, bytes or seconds, each in words of its own: whatever they say, ask for less.
+      const failure = toTouchstoneError(error);
+      if (failure.code === "CHAIN_UNREACHABLE" || pageEnd === fromBlock) throw failure;
+      pageBlocks = Math.ceil((pageEnd - fromBlock + 1) / 2);
+      continue;
+    }
+    const events = logs.filter((log) => isAfter(log, after)).flatMap((log) => parseLog(touchstone, log) ?? []);
+    onPage?.({ fromBlock, toBlock: pageEnd, events: events.length });
+    yield* events;
+    fromBlock = pageEnd + 1;
+    pageBlocks = Math.min(largest, pageBlocks * 2);
+  }
+}
+
+/** The logs of all queries in the order of the chain, each once. */
+async function logsBetween(
+  touchstone: Touchstone,
+  queries: LogQuery[],
+  fromBlock: number,
+  toBlock: number,
+): Promise<Log[]> {
+  const answers = await Promise.all(
+    queries
+      .filter(({ addresses }) => addresses.length > 0)
+      .map(({ addresses, topics }) => touchstone.provider.getLogs({ address: addresses, topics, fromBlock, toBlock })),
+  );
+  const byPlace = new Map(answers.flat().map((log) => [`${log.blockNumber}/${log.index}`, log]));
+  return [...byPlace.values()].sort((a, b) => a.blockNumber - b.blockNumber || a.index - b.index);
+}
+
+function isAfter(log: Log, cursor: Cursor | undefined): boolean {
+  if (cursor === undefined) return true;
+  return log.blockNumber > cursor.block || (log.blockNumber === cursor.block && log.index > cursor.logIndex);
+}
+
+/** Undefined for a log that is none of the contracts' typed events. */
+function parseLog(touchstone: Touchstone, log: Log): TouchstoneEvent | undefined {
+  const contract = contractNames.find((name) => touchstone.addresses[name] === log.address);
+  if (contract === undefined) return undefined;
+  const interfaces: Record<ContractName, Interface> = {
+    RoleRegistry: touchstone.roleRegistry.interface,
+    DeviceRegistry: touchstone.deviceRegistry.interface,
+    DataAccess: touchstone.dataAccess.interface,
+    DataAnchor: touchstone.dataAnchor.interface,
+    FirmwareRegistry: touchstone.firmwareRegistry.interface,
+  };
+  const parsed: LogDescription | null = interfaces[contract].parseLog(log);
+  if (parsed === null) return undefined;
+  return {
+    contract,
+    name: parsed.name,
+    args: parsed.args.toObject(true),
+    cursor: { block: log.blockNumber, logIndex: log.index },
+    blockHash: log.blockHash,
+    transactionHash: log.transactionHash,
+    // The names and arguments come from the same ABIs as the types.
+  } as TouchstoneEvent;
+}
+
+function topicOf(address: string): string {
+  return `0x${"00".repeat(12)}${address.slice(2).toLowerCase()}`;
+}
+
+function requirePageBlocks(pageBlocks: number): number {
+  if (Number.isSafeInteger(pageBlocks) && pageBlocks > 0) return pageBlocks;
+  throw new TouchstoneError("INVALID_ARGUMENT", `pageBlocks: ${pageBlocks} is no number of blocks: give at least 1.`, {
+    details: { pageBlocks },
+  });
+}
+
+async function timestampOf(touchstone: Touchstone, number: number): Promise<bigint> {
+  const block = await ask(() => touchstone.provider.getBlock(number));
+  if (block === null) {
+    throw new TouchstoneError("NOT_FOUND", `The node has no block ${number} any more: read again.`, {
+      details: { block: number },
+    });
+  }
+  return BigInt(block.timestamp);
+}
