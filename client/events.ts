@@ -1,4 +1,4 @@
-import type { Interface, Log, LogDescription, TransactionReceipt } from "ethers";
+import type { Interface, Log, LogDescription, ParamType, Result, TransactionReceipt } from "ethers";
 
 import type {
   DataAccess,
@@ -275,12 +275,23 @@ function parseLog(touchstone: Touchstone, log: Log): TouchstoneEvent | undefined
   return {
     contract,
     name: parsed.name,
-    args: parsed.args.toObject(true),
+    args: plainStruct(parsed.fragment.inputs, parsed.args),
     cursor: { block: log.blockNumber, logIndex: log.index },
     blockHash: log.blockHash,
     transactionHash: log.transactionHash,
     // The names and arguments come from the same ABIs as the types.
   } as TouchstoneEvent;
+}
+
+/** `Result.toObject` of ethers makes objects of lists. */
+function plainStruct(members: readonly ParamType[], values: Result): Record<string, unknown> {
+  return Object.fromEntries(members.map((member, place) => [member.name, plainValue(member, values[place])]));
+}
+
+function plainValue(type: ParamType, value: unknown): unknown {
+  const { arrayChildren: item, components: members } = type;
+  if (item !== null) return Array.from(value as Result, (each: unknown) => plainValue(item, each));
+  return members === null ? value : plainStruct(members, value as Result);
 }
 
 function topicOf(address: string): string {

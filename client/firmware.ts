@@ -12,16 +12,18 @@ import {
   quorums,
   releaseStatuses,
   type FirmwareReason,
-  type Quorum,
   type ReleaseStatus,
 } from "./enumerations.js";
 import { TouchstoneError } from "./errors.js";
 import { readEvents } from "./events.js";
 import { hashFile, type FileDigest, type FileProgress } from "./files.js";
-import { isValidProof, Scheme, type Key, type KeyProof } from "./keys.js";
+import type { Key } from "./keys.js";
 import { ask } from "./reverts.js";
+import { collectProofs, signerSetFrom, signerSetStruct, type SignerProof, type SignerSet } from "./signer-sets.js";
 import { chainTime, send, type SendOptions, type Sent } from "./transactions.js";
-import { releaseMessage, statusChangeMessage, type TypedMessage } from "./typed-data.js";
+import { releaseMessage, statusChangeMessage } from "./typed-data.js";
+
+export * from "./signer-sets.js";
 
 /** The channels that a release can be the head of. */
 export const allChannels = [0, 1, 2, 3, 4, 5, 6, 7] as const;
@@ -29,23 +31,6 @@ export type Channel = (typeof allChannels)[number];
 
 /** The highest version there can be. */
 export const MAX_VERSION = 2n ** 64n - 1n;
-
-/** One signer of a product. */
-export interface Signer {
-  /** An account, or the id of a P-256 key. */
-  keyId: string;
-  scheme: Scheme;
-  quorums: Quorum[];
-}
-
-/** Who signs for a product, and how many of them it takes. */
-export interface SignerSet {
-  epoch: bigint;
-  /** Signatures that a message of each quorum needs. */
-  thresholds: Record<Quorum, number>;
-  /** By ascending keyId. */
-  signers: Signer[];
-}
 
 /** What names a product: a component of a vendor's class of hardware. */
 export interface ProductName {
@@ -108,12 +93,6 @@ export interface StatusChange {
   deadline: bigint;
 }
 
-/** What one signer signed. */
-export interface SignerProof {
-  keyId: string;
-  proof: KeyProof;
-}
-
 /** What the registry keeps of a release. */
 export interface ReleaseRecord {
   version: bigint;
@@ -150,43 +129,6 @@ export function productIdOf(name: ProductName): string {
 }
 
 /**
- * Makes the signer set of a new product.
- *
- * @param options.signers In any order.
- * @throws TouchstoneError INVALID_ARGUMENT if a signer stands twice, has no quorum, or a threshold cannot be met.
- */
-export function newSignerSet(options: {
-  signers: readonly { key: { id: string; scheme: Scheme }; quorums: readonly Quorum[] }[];
-  thresholds: Record<Quorum, number>;
-}): SignerSet {
-  const signers = options.signers.map(({ key, quorums: of }) => ({
-    keyId: requireAddress("signers", key.id),
-    scheme: key.scheme,
-    quorums: namesIn(quorums, maskOf(quorums, of)),
-  }));
-  signers.sort((a, b) => (BigInt(a.keyId) < BigInt(b.keyId) ? -1 : 1));
-  const invalid = (message: string, details: Record<string, unknown>): TouchstoneError =>
-    new TouchstoneError("INVALID_ARGUMENT", message, { details });
-  for (const [index, { keyId, quorums: of }] of signers.entries()) {
-    if (of.length === 0) throw invalid(`The signer ${keyId} has no quorum: give it at least one.`, { keyId });
-    if (signers[index + 1]?.keyId === keyId)
-      throw invalid(`The signer ${keyId} stands twice: give it once.`, { keyId });
-  }
-  for (const quorum of quorums) {
-    const threshold = options.thresholds[quorum];
-    const holders = signers.filter((signer) => signer.quorums.includes(quorum)).length;
-    if (!Number.isInteger(threshold) || threshold < 1 || threshold > holders) {
-      throw invalid(`${threshold} of the ${holders} signers of ${quorum} cannot be asked for: give 1 to ${holders}.`, {
-        quorum,
-        threshold,
-        holders,
-      });
-    }
-  }
-  return { epoch: 1n, thresholds: { ...options.thresholds }, signers };
-}
-
-/**
  * Creates a product with its signers. By the vendor's governor or its member with PublishManifest.
  *
  * @returns `productId`.
@@ -195,7 +137,7 @@ export async function createProduct(
   options: SendOptions & ProductName & { signerSet: SignerSet },
 ): Promise<Sent & { productId: string }> {
   const { vendor, hardwareClass, component } = checkedName(options);
-  const signerSet = structOf(options.signerSet);
+  const signerSet = signerSetStruct(options.signerSet);
   const sent = await send(options, () =>
     options.touchstone.firmwareRegistry.createProduct.populateTransaction(vendor, hardwareClass, component, signerSet),
   );
@@ -221,20 +163,7 @@ export async function signerSetOf(options: { touchstone: Touchstone; productId: 
   const productId = requireHex("productId", options.productId, 32);
   for await (const event of readEvents({ touchstone, products: [productId] })) {
     if (event.name !== "ProductCreated") continue;
-    const { epoch, rootThreshold, releaseThreshold, revokeThreshold, signers } = event.args.signerSet;
-    return {
-      epoch,
-      thresholds: {
-        Root: Number(rootThreshold),
-        Release: Number(releaseThreshold),
-        Revoke: Number(revokeThreshold),
-      },
-      signers: signers.map(({ keyId, scheme, roles }) => ({
-        keyId,
-        scheme: nameOf<Scheme>(Object.values(Scheme), scheme),
-        quorums: namesIn(quorums, roles),
-      })),
-    };
+    return signerSetFrom(event.args.signerSet);
   }
   throw new TouchstoneError(
     "NOT_FOUND",
@@ -372,63 +301,6 @@ export async function signStatusChange(options: {
   return { keyId: key.id, proof: await ask(() => key.prove(message)) };
 }
 
-/**
- * Checks the signers' proofs and puts them into the order that the contract takes.
- *
- * @param options.proofs In any order; more than the quorum needs are left out.
- * @throws TouchstoneError SIGNATURE_INVALID (names the signer), SIGNATURES_MISSING (names who could still sign).
- */
-export async function collectProofs(options: {
-  touchstone: Touchstone;
-  message: TypedMessage;
-  signerSet: SignerSet;
-  quorum: Quorum;
-  proofs: readonly SignerProof[];
-}): Promise<IFirmwareRegistry.SignerProofStruct[]> {
-  const { touchstone, message, signerSet, quorum, proofs } = options;
-  const byKey = new Map(proofs.map(({ keyId, proof }) => [requireAddress("proofs", keyId), proof]));
-  const collected: IFirmwareRegistry.SignerProofStruct[] = [];
-  const missing: string[] = [];
-  for (const [signer, { keyId, scheme, quorums: of }] of signerSet.signers.entries()) {
-    const proof = byKey.get(keyId);
-    if (!of.includes(quorum)) continue;
-    if (proof === undefined) {
-      missing.push(keyId);
-      continue;
-    }
-    if (!(await mayBeValid({ touchstone, keyId, scheme, message, proof }))) {
-      throw new TouchstoneError(
-        "SIGNATURE_INVALID",
-        `The proof of ${keyId} does not show that it signed this message: have it sign again, for this chain and contract.`,
-        { details: { keyId } },
-      );
-    }
-    collected.push({ signer, proof });
-  }
-  const needed = signerSet.thresholds[quorum];
-  if (collected.length < needed) {
-    throw new TouchstoneError(
-      "SIGNATURES_MISSING",
-      `The ${quorum} quorum needs ${needed} signatures and has ${collected.length}: have ${missing.join(" or ")} sign.`,
-      { details: { quorum, needed, given: collected.length, missing } },
-    );
-  }
-  return collected.slice(0, needed);
-}
-
-/** An account may be a contract (ERC-1271): then the rehearsal of the transaction tells. */
-async function mayBeValid(options: {
-  touchstone: Touchstone;
-  keyId: string;
-  scheme: Scheme;
-  message: TypedMessage;
-  proof: KeyProof;
-}): Promise<boolean> {
-  const { touchstone, keyId, scheme } = options;
-  if (isValidProof(options)) return true;
-  return scheme === Scheme.Account && (await ask(() => touchstone.provider.getCode(keyId))) !== "0x";
-}
-
 // ------------------------------------------------------------------ publishing
 
 /**
@@ -446,7 +318,7 @@ export async function publish(
   const message = releaseMessage(touchstone.domains.FirmwareRegistry, release);
   const proofs = await collectProofs({ ...options, message, signerSet, quorum: "Release" });
   return send(options, () =>
-    touchstone.firmwareRegistry.publish.populateTransaction(release, structOf(signerSet), proofs),
+    touchstone.firmwareRegistry.publish.populateTransaction(release, signerSetStruct(signerSet), proofs),
   );
 }
 
@@ -465,7 +337,7 @@ export async function setStatus(
   const message = statusChangeMessage(touchstone.domains.FirmwareRegistry, change);
   const proofs = await collectProofs({ ...options, message, signerSet, quorum: nameOf(quorums, change.quorum) });
   return send(options, () =>
-    touchstone.firmwareRegistry.setStatus.populateTransaction(change, structOf(signerSet), proofs),
+    touchstone.firmwareRegistry.setStatus.populateTransaction(change, signerSetStruct(signerSet), proofs),
   );
 }
 
@@ -646,20 +518,6 @@ function imageOf(options: {
 }
 
 // ------------------------------------------------------------------ structs
-
-function structOf(set: SignerSet): IFirmwareRegistry.SignerSetStruct {
-  return {
-    epoch: requireUint("signerSet.epoch", set.epoch, 32),
-    rootThreshold: set.thresholds.Root,
-    releaseThreshold: set.thresholds.Release,
-    revokeThreshold: set.thresholds.Revoke,
-    signers: set.signers.map(({ keyId, scheme, quorums: of }) => ({
-      keyId: requireAddress("signerSet.signers", keyId),
-      scheme,
-      roles: maskOf(quorums, of),
-    })),
-  };
-}
 
 function recordOf(record: IFirmwareRegistry.ReleaseRecordStructOutput): ReleaseRecord | undefined {
   if (record.version === 0n && record.imageDigest === ZERO_HASH) return undefined;

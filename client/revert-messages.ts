@@ -1,0 +1,223 @@
+import type { ContractErrorArgs, ContractErrorName } from "./abi.js";
+import {
+  allPermissions,
+  allRoles,
+  anchorKinds,
+  deviceStatuses,
+  namesIn,
+  quorums,
+  releaseStatuses,
+} from "./enumerations.js";
+
+type RevertMessages = { readonly [N in ContractErrorName]: (args: ContractErrorArgs<N>) => string };
+
+/** For each error of the contracts: what is wrong, with the value, and what to do about it. */
+export const revertMessages: RevertMessages = {
+  // Of all contracts
+  IdReserved: ({ id }) => `${id} is reserved (zero or a precompile) and can be nobody's id: give another one.`,
+  CallerNotGovernor: ({ fleet, caller }) =>
+    `Only the governor of the fleet ${fleet} may do this, and ${caller} is not: send from the governor's account.`,
+  CallerLacksPermission: ({ fleet, caller, permission }) =>
+    `${caller} lacks ${permissionList(permission)} in the fleet ${fleet}: send from its governor's account or a member's ` +
+    "with that permission, or have a role given to the caller.",
+  DeadlinePassed: ({ deadline }) =>
+    `The message was valid until ${time(deadline)} and no longer: have it signed again with a later deadline.`,
+  KeyProofInvalid: ({ keyId, digest }) =>
+    `The proof does not show that the key ${keyId} signed ${digest}: sign exactly this message, for this chain and ` +
+    "contract, with that key; P-256 signatures need a low s and the key's public key.",
+  SignatureInvalid: ({ signer, digest }) =>
+    `The signature does not show that ${signer} signed ${digest}: sign exactly this message, for this chain and ` +
+    "contract, with that account.",
+
+  // RoleRegistry
+  RolesUnknown: ({ roles }) => `The mask ${mask(roles)} has bits above 15, which stand for no role: use roles 0 to 15.`,
+  WindowInvalid: ({ notBefore, expiry }) =>
+    `The window from ${time(notBefore)} to ${time(expiry)} is empty or already over: end it later than it begins, and ` +
+    "later than now.",
+  AdminReserved: ({ fleet, account }) =>
+    `Only the governor of the fleet ${fleet} gives or takes Admin, and this would for ${account}: send from the governor's ` +
+    "account.",
+  ExpiryBeyondCaller: ({ expiry, callerExpiry }) =>
+    `An Admin cannot give roles until ${time(expiry)}, because its own end at ${time(callerExpiry)}: end them by then, or send ` +
+    "from the governor's account.",
+  RolesExclusive: ({ fleet, roleA, roleB }) =>
+    `In the fleet ${fleet} nobody may be given both ${role(roleA)} and ${role(roleB)}: leave one out.`,
+  RolesNotHeld: ({ fleet, account }) =>
+    `${account} holds no roles in the fleet ${fleet}: there is nothing to take away.`,
+  RoleNotDefinable: ({ role: number }) =>
+    `${role(number)} is no role of the fleet's own: define one of the roles 8 to 15.`,
+  PermissionsNotAllowed: ({ permissions }) =>
+    `A role of the fleet's own cannot hold the mask ${mask(permissions)}: leave out ManageRoles and bits above 15.`,
+  ExclusionInvalid: ({ roleA, roleB }) =>
+    `The roles ${roleA} and ${roleB} cannot exclude each other: give two different ones from 0 to 15.`,
+  ExclusionExists: ({ fleet, roleA, roleB }) =>
+    `In the fleet ${fleet} the roles ${role(roleA)} and ${role(roleB)} exclude each other already: nothing is to be done.`,
+  FleetExists: ({ fleet }) => `The fleet ${fleet} exists already: use it, or give another salt.`,
+  FleetNotHandle: ({ fleet }) =>
+    `${fleet} is no fleet handle: an account governs itself and cannot be handed over. Create a fleet for that.`,
+  CallerNotPendingGovernor: ({ fleet, caller }) =>
+    `The fleet ${fleet} is not offered to ${caller}: have its governor propose this account first.`,
+
+  // DeviceRegistry
+  DeviceAlreadyEnrolled: ({ device, owner }) =>
+    `The device ${device} is enrolled already and belongs to ${owner}: only that owner can give it away.`,
+  DeviceStatusInvalid: ({ device, status }) =>
+    `The device ${device} is ${name(deviceStatuses, status)}, and this cannot be done with a device in that status.`,
+  PublicKeyMismatch: ({ keyId, publicKey }) =>
+    `${publicKey === "0x" ? "No public key was given, but" : `The public key ${publicKey} is not that of`} the device's key ` +
+    `${keyId}: give the 64 bytes qx ‖ qy of its present P-256 key, or nothing if the key is an account.`,
+  DeviceChangedInBlock: ({ device, blockNumber }) =>
+    `The DID document of ${device} changed in block ${blockNumber} already: send again in the next block.`,
+  DeadlineTooFar: ({ deadline, latest }) =>
+    `The deadline ${time(deadline)} is too far ahead: ${time(latest)} is the latest that is accepted now.`,
+  ManifestUnknown: ({ manifest }) => `There is no manifest ${manifest}: give 0 for a single device.`,
+  EpochExhausted: ({ device, epoch }) =>
+    `The epoch ${epoch} of ${device} is so near its end that only transfers may raise it: revoke the grants one by one.`,
+
+  // DataAccess
+  DeviceNotEnrolled: ({ device }) => `The device ${device} was never enrolled: enrol it first, or correct the id.`,
+  DeviceNotActive: ({ device }) =>
+    `The device ${device} is not in service (suspended, retired or never enrolled): resume it, if it is suspended.`,
+  PermissionsNotGrantable: ({ permissions }) =>
+    `The mask ${mask(permissions)} cannot be granted: give at least one of the Read permissions, Command, Configure and Audit, ` +
+    "and nothing else.",
+  PurposesMissing: () => "A grant needs at least one purpose, from 0 to 31: name one.",
+  PublicNotReadable: ({ publicRead }) =>
+    `The mask ${mask(publicRead)} cannot be made public: only the four Read permissions can.`,
+  CeilingInvalid: ({ ceiling }) =>
+    `The ceiling ${mask(ceiling)} has bits that are no grantable permissions: use only the Read permissions, Command, ` +
+    "Configure and Audit.",
+  GrantMissing: ({ device, subject }) => `${subject} has no grant on ${device}: there is nothing to give up.`,
+  EpochStale: (args) =>
+    `The message was made in epoch ${args.given} of ${"device" in args ? args.device : args.productId}, which is now in ` +
+    `epoch ${args.current}: have it made and signed again.`,
+  SeqStale: ({ device, current, given }) =>
+    `The message for ${device} carries sequence number ${given}, but ${current} is due: it was used, or overtaken by ` +
+    "another one. Have it made and signed again.",
+
+  // DataAnchor
+  LogNeedsDevice: ({ logId }) =>
+    `The log ${logId} belongs to a device: only what the device's key signed can be appended, with its proof.`,
+  LogNeedsMember: ({ logId }) =>
+    `The log ${logId} belongs to a fleet: its governor or a member with Anchor appends to it, without a device's proof.`,
+  AnchorMalformed: () => "A number of the anchor is wider than its type: encode the call with the contract's ABI.",
+  IndexMismatch: ({ logId, expected, given }) =>
+    `The log ${logId} takes the anchor ${expected} next, and not ${given}: ` +
+    (given < expected
+      ? "this one was appended already, or another one took its place."
+      : "send the anchors that are missing before it first."),
+  SequenceMismatch: ({ logId, expected, given }) =>
+    `The log ${logId} goes on with reading ${expected}, and not with ${given}: number the readings on, and declare lost ` +
+    "ones with a gap.",
+  CountInvalid: ({ count }) => `An anchor covers 1 to 2^32 readings below number 2^64, and not ${count}: split it.`,
+  TimeRegressed: ({ logId, earliest, given }) =>
+    `The measurements in the log ${logId} cannot go back to ${moment(given)}: the earliest time that is accepted is ` +
+    `${moment(earliest)}.`,
+  TimeInFuture: ({ latest, given }) =>
+    `A measurement at ${moment(given)} is ahead of the chain: ${moment(latest)} is the latest that is accepted. Set the ` +
+    "device's clock.",
+  RootInvalid: ({ kind, root }) =>
+    `The root ${root} does not fit an anchor of the kind ${name(anchorKinds, kind)}: a gap has root 0, everything else has one.`,
+  KindNotAllowed: ({ logId, kind }) =>
+    `The log ${logId} takes no anchor of the kind ${name(anchorKinds, kind)}: a device's log holds Data, Gap and Correction.`,
+  SupersedesInvalid: ({ supersedes, size }) =>
+    `The anchor cannot supersede ${supersedes} in a log of ${size}: a correction names an anchor of its log, anything else 0.`,
+  CorrectionOutOfRange: ({ nextSeq, end }) =>
+    `The correction reaches reading ${end}, but the log has readings below ${nextSeq} only: correct what is there.`,
+  FreshBlockInvalid: ({ freshBlock, freshHash }) =>
+    `Block ${freshBlock} is not mined yet or has not the hash ${freshHash}: name a block of this chain, or 0 and 0 for none.`,
+
+  // FirmwareRegistry
+  ProductExists: ({ productId }) => `The product ${productId} exists already: publish releases for it.`,
+  ProductUnknown: ({ productId }) =>
+    `There is no product ${productId}: create it first, or correct vendor, hardware class and component.`,
+  SignerSetInvalid: ({ signers, epoch }) =>
+    `A set of ${signers} signers at epoch ${epoch} is not accepted: give 1 to 32 signers, and epoch 1 for a new product.`,
+  SignersNotAscending: ({ previous, keyId }) =>
+    `The signer ${keyId} stands after ${previous}: sort signers by their id, each once.`,
+  SignerRolesInvalid: ({ keyId, roles }) =>
+    `The signer ${keyId} has the roles ${mask(roles)}: give at least one of Root, Release and Revoke, and nothing else.`,
+  ThresholdInvalid: ({ quorum, threshold, signers }) =>
+    `${threshold} signatures cannot be asked of the ${signers} signers with the role ${name(quorums, quorum)}: ask for at least ` +
+    "one and at most all.",
+  SignerSetMismatch: ({ productId, expected, given }) =>
+    `The signer set with hash ${given} is not the present one of the product ${productId} (${expected}): read it from the ` +
+    "chain again.",
+  ThresholdNotMet: ({ quorum, given, needed }) =>
+    `The ${name(quorums, quorum)} quorum needs ${needed} signatures and has ${given}: collect the missing ones.`,
+  ProofsNotAscending: ({ previous, signer }) =>
+    `The signature of signer ${signer} stands after that of ${previous}: sort signatures by signer, each once.`,
+  SignerUnknown: ({ signer }) => `The signer set has no signer number ${signer}: take the number from the present set.`,
+  SignerNotInQuorum: ({ keyId, quorum }) =>
+    `The signer ${keyId} has not the role ${name(quorums, quorum)}: leave its signature out.`,
+  VersionNotNewer: ({ productId, highest, given }) =>
+    `Version ${given} of the product ${productId} is not above ${highest}, the highest ever published: give a higher one.`,
+  DigestUsed: ({ productId, imageDigest, version }) =>
+    `The file ${imageDigest} is version ${version} of the product ${productId} already: the same bytes cannot be two versions.`,
+  DigestMissing: () => "The release has no digest: give the SHA-256 of its file.",
+  SizeInvalid: ({ size }) => `A file has 1 to 2^40 - 1 bytes, and not ${size}.`,
+  ChannelsInvalid: ({ channels, heads }) =>
+    `The release lists the channels ${mask(channels)}, so it cannot be the head of ${mask(heads)}: list these channels too.`,
+  RangeInvalid: ({ min, max }) => `The range from ${min} to ${max} is empty: the lower bound is above the upper.`,
+  RolloutInvalid: ({ startBps }) => `A rollout cannot start at ${startBps} / 10,000 of the fleet: give at most 10,000.`,
+  DependenciesInvalid: ({ dependencies }) => `A release has at most 8 dependencies, and not ${dependencies}.`,
+  ReleaseUnknown: ({ productId, version }) =>
+    `The product ${productId} has no release ${version}: publish it first, or correct the version.`,
+  StatusChangeInvalid: ({ productId, version, from, to }) =>
+    `Release ${version} of the product ${productId} cannot go from ${name(releaseStatuses, from)} to ` +
+    `${name(releaseStatuses, to)}: Live and Yanked go to each other and to Revoked, which is final.`,
+  QuorumInsufficient: ({ quorum }) =>
+    `The ${name(quorums, quorum)} quorum cannot do this: have the Release quorum sign.`,
+  NonceStale: ({ productId, quorum, current, given }) =>
+    `The message of the ${name(quorums, quorum)} quorum of the product ${productId} carries nonce ${given}, but ${current} is ` +
+    "due: it was used, or overtaken by another one. Have it made and signed again.",
+  ChannelUnknown: ({ channel }) => `There is no channel ${channel}: give one from 0 to 7.`,
+  ChannelsNotAscending: ({ previous, channel }) =>
+    `The head of channel ${channel} stands after that of ${previous}: sort heads by channel, each once.`,
+  HeadInvalid: ({ productId, channel, version }) =>
+    `Release ${version} of the product ${productId} cannot be the head of channel ${channel}: a head is Live and lists ` +
+    "the channel.",
+
+  // OpenZeppelin and KeyProofs
+  InvalidShortString: () => "The name of the contract is stored wrongly: this is no contract of Touchstone.",
+  StringTooLong: ({ str }) => `The name "${str}" is too long for an EIP-712 domain: give at most 31 bytes.`,
+  AddressEmptyCode: ({ target }) => `There is no contract at ${target}: this is no contract of Touchstone.`,
+  FailedCall: () => "One of the calls sent together failed without a reason: send them one by one.",
+  MissingPrecompile: () =>
+    "The chain cannot check P-256 signatures (no precompile at 0x100, EIP-7951): use a chain that can.",
+  BlockNumberTooLarge: () => "The chain has more blocks than the contracts can count.",
+  SafeCastOverflowedUintDowncast: ({ bits, value }) => `${value} has more than ${bits} bits: give a smaller value.`,
+  P256PrecompileMissing: () =>
+    "The chain cannot check P-256 signatures (no precompile at 0x100, EIP-7951): deploy to a chain that can.",
+};
+
+/** A value that the contracts may have had before this client: never a reason to fail while explaining. */
+function name(names: readonly string[], number: bigint): string {
+  return names[Number(number)] ?? `number ${number}`;
+}
+
+function role(number: bigint): string {
+  const known = allRoles[Number(number)];
+  return typeof known === "string" ? known : `role ${number}`;
+}
+
+function permissionList(set: bigint): string {
+  const known = namesIn(allPermissions, set);
+  return known.length === 0 ? `the permission mask ${mask(set)}` : known.join(", ");
+}
+
+function mask(set: bigint): string {
+  return `0x${set.toString(16)}`;
+}
+
+/** Unix seconds for people. */
+function time(seconds: bigint): string {
+  return moment(seconds * 1000n);
+}
+
+/** Unix milliseconds for people. */
+function moment(milliseconds: bigint): string {
+  const date = new Date(Number(milliseconds));
+  // JavaScript's dates end in the year 275760, the contracts' a little earlier and later.
+  return Number.isNaN(date.getTime()) ? `${milliseconds} ms` : date.toISOString().replace(".000Z", "Z");
+}
