@@ -1,4 +1,4 @@
-import type { ContractRunner, Provider } from "ethers";
+import { isError, type ContractRunner, type Provider } from "ethers";
 
 import {
   DataAccess__factory,
@@ -190,8 +190,9 @@ async function describe(contract: ContractName, address: string, provider: Provi
     ]);
     return { name, version, asks: { RoleRegistry: roleRegistry, DeviceRegistry: deviceRegistry } };
   } catch (cause) {
+    // Refusing the question, or answering with something else, is the contract's doing; all else is the node's.
     const failure = toTouchstoneError(cause);
-    if (failure.code === "CHAIN_UNREACHABLE") throw failure;
+    if (failure.code !== "CONTRACT_REVERTED" && !isError(cause, "BAD_DATA")) throw failure;
     if ((await ask(() => provider.getCode(address))) === "0x") {
       throw new TouchstoneError(
         "CONTRACT_MISSING",

@@ -73,9 +73,14 @@ export async function hashFile(options: {
   }
 }
 
-/** An error of the file system as one of Touchstone; any other error is returned as it is. */
+/** What reading a file asks of the system. */
+const READING = new Set<unknown>(["stat", "open", "fstat", "read"]);
+
+/** An error of reading a file as one of Touchstone; any other error is returned as it is. */
 export function fileError(path: string, error: unknown): unknown {
-  if (!(error instanceof Error) || !("code" in error) || error instanceof TouchstoneError) return error;
+  if (!(error instanceof Error) || !("code" in error)) return error;
+  const isPathInvalid = error.code === "ERR_INVALID_ARG_VALUE" || error.code === "ERR_INVALID_ARG_TYPE";
+  if (!isPathInvalid && !("syscall" in error && READING.has(error.syscall))) return error;
   const options = { details: { path }, cause: error };
   switch (error.code) {
     case "ENOENT":

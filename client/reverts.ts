@@ -1,6 +1,6 @@
 import { AbiCoder, dataSlice, isHexString } from "ethers";
 
-import { parseContractError, type ContractErrorName } from "./abi.js";
+import { parseContractError, type ContractErrorArgs, type ContractErrorName } from "./abi.js";
 import { TouchstoneError, type ErrorCode } from "./errors.js";
 import { revertMessages } from "./revert-messages.js";
 
@@ -32,8 +32,11 @@ export class ContractRevertError extends TouchstoneError {
   }
 }
 
-/** Whether `error` is a contract's refusal for this reason. Narrows nothing but the name; read `args` by theirs. */
-export function isContractError(error: unknown, name: ContractErrorName): error is ContractRevertError {
+/** Whether `error` is a contract's refusal for this reason; its `args` are then those of the reason. */
+export function isContractError<N extends ContractErrorName>(
+  error: unknown,
+  name: N,
+): error is ContractRevertError & { errorName: N; args: ContractErrorArgs<N> } {
   return error instanceof ContractRevertError && error.errorName === name;
 }
 

@@ -9,6 +9,7 @@ import { deploymentPath, readDeployment, type Addresses } from "../../client/dep
 import { ethers, loadFixture, networkHelpers } from "../support/chain.js";
 import { errorOf } from "../support/errors.js";
 import { temporaryFolder } from "../support/folder.js";
+import { providerWith } from "../support/provider.js";
 import { deployContracts, deployTouchstone } from "../support/touchstone.js";
 
 function fileOf(touchstone: Touchstone, change: Record<string, unknown> = {}): string {
@@ -178,6 +179,12 @@ describe("connectTouchstone", () => {
       } finally {
         known.destroy();
       }
+    });
+
+    it("whose node does not answer the question", async () => {
+      const { touchstone } = await loadFixture(deployTouchstone);
+      const runner = providerWith({ call: () => Promise.reject(new Error("rate limit exceeded")) });
+      await errorOf("RPC_FAILED", () => connectTouchstone({ runner, addresses: touchstone.addresses }));
     });
 
     it("that the signer is not connected to", async () => {

@@ -36,7 +36,7 @@ describe("enumerations", () => {
     { file: "libraries/KeyProofs.sol", enumeration: "Scheme", names: enumerations.schemeNames },
     { file: "interfaces/IDataAccess.sol", enumeration: "Reason", names: enumerations.accessReasons },
     { file: "interfaces/IDataAnchor.sol", enumeration: "Kind", names: enumerations.anchorKinds },
-    { file: "interfaces/IDataAnchor.sol", enumeration: "Tree", names: enumerations.treeHashes },
+    { file: "libraries/MerkleLog.sol", enumeration: "Tree", names: enumerations.treeHashes },
     { file: "interfaces/IDataAnchor.sol", enumeration: "FreshState", names: enumerations.freshStates },
     { file: "interfaces/IFirmwareRegistry.sol", enumeration: "Quorum", names: enumerations.quorums },
     { file: "interfaces/IFirmwareRegistry.sol", enumeration: "Status", names: enumerations.releaseStatuses },

@@ -63,11 +63,16 @@ describe("hashFile", () => {
 
   it("hands on what the progress callback throws", async () => {
     await writeFile(path("image"), randomBytes(2 * MIB));
-    const failure = new RangeError("no more room to draw");
-    const onProgress = (): never => {
-      throw failure;
-    };
-    expect(await hashFile({ path: path("image"), onProgress }).catch((error: unknown) => error)).to.equal(failure);
+    const failures = [
+      new RangeError("no more room to draw"),
+      Object.assign(new Error("write EPIPE"), { code: "EPIPE", syscall: "write" }),
+    ];
+    for (const failure of failures) {
+      const onProgress = (): never => {
+        throw failure;
+      };
+      expect(await hashFile({ path: path("image"), onProgress }).catch((error: unknown) => error)).to.equal(failure);
+    }
   });
 
   it("refuses a file that is missing", async () => {
