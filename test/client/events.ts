@@ -6,7 +6,9 @@ import { FOREVER } from "../../client/arguments.js";
 import * as devices from "../../client/devices.js";
 import { auditTrail, eventsIn, readEvents, type Cursor, type TouchstoneEvent } from "../../client/events.js";
 import * as roles from "../../client/roles.js";
-import { ethers, loadFixture, networkHelpers } from "../support/chain.js";
+import { anchorMessage } from "../../client/typed-data.js";
+import type { IDataAnchor } from "../../typechain-types/index.js";
+import { ethers, loadFixture, networkHelpers, now } from "../support/chain.js";
 import { errorOf } from "../support/errors.js";
 import { providerWith } from "../support/provider.js";
 import { deployTouchstone, type Deployed } from "../support/touchstone.js";
@@ -188,6 +190,43 @@ describe("auditTrail", () => {
       const block = (await ethers.provider.getBlock(event.cursor.block))!;
       expect(timestamp).to.equal(BigInt(block.timestamp));
     }
+  });
+
+  it("has the anchors of all logs of the device, and of no other log", async () => {
+    const { touchstone, owner, device, accountDevice } = await loadFixture(busyChain);
+    await devices.resume({ touchstone, device: device.id });
+    const logOf = (subject: string, stream: string): string => `${subject.toLowerCase()}${stream.padStart(24, "0")}`;
+    const time = (await now()) * 1_000n;
+    const anchorOf = async (logId: string): Promise<IDataAnchor.AnchorStruct> => ({
+      logId,
+      index: 0n,
+      kind: 0n,
+      tree: 0n,
+      firstSeq: 0n,
+      count: 1n,
+      tFirst: time,
+      tLast: time,
+      supersedes: 0n,
+      freshBlock: 0n,
+      freshHash: ethers.ZeroHash,
+      root: ethers.id("root"),
+      deadline: (await now()) + 1_000n,
+    });
+    const logs = [logOf(device.id, "0"), logOf(device.id, "7"), logOf(accountDevice.id, "0")];
+    for (const [place, logId] of logs.entries()) {
+      const anchor = await anchorOf(logId);
+      const key = place === 2 ? accountDevice : device;
+      const proof = await key.prove(anchorMessage(touchstone.domains.DataAnchor, anchor));
+      await touchstone.dataAnchor.anchor(anchor, proof);
+    }
+    await touchstone.dataAnchor.anchorAsMember(await anchorOf(logOf(owner.address, `8${"0".repeat(23)}`)));
+
+    const anchored = (await collect(readEvents({ touchstone, contracts: ["DataAnchor"] }))).map(({ args }) => args);
+    expect(anchored).to.have.lengthOf(4);
+    const trail = await collect(auditTrail({ touchstone, device: device.id }));
+    expect(trail.slice(-2).map(({ event }) => event.args)).to.deep.equal(anchored.slice(0, 2));
+    expect(trail.filter(({ event }) => event.name === "Anchored")).to.have.lengthOf(2);
+    expect(await collect(readEvents({ touchstone, logs: logs.slice(1) }))).to.have.lengthOf(2);
   });
 
   it("has nothing of a device that was never enrolled", async () => {
