@@ -27,7 +27,7 @@ contract FirmwareRegistry is IFirmwareRegistry, FleetAuthority, Multicall {
 
     // ------------------------------------------------------------------ types
 
-    /// @param setHash Hash of the signer set, see SignerSets; 0 for a product that does not exist.
+    /// @param setHash See SignerSets.hashOf; 0 for a product that does not exist.
     /// @param lowHeads Heads of the channels 1–3; that of channel c is at bit 64 · (c mod 4).
     /// @param highHeads Heads of the channels 4–7, in the same way.
     struct ProductState {

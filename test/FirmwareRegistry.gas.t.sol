@@ -20,8 +20,10 @@ contract Updater {
     }
 }
 
-/// @dev Whole transactions, with calldata as it is sent. Three signers, all with all roles, thresholds 2 (Release) and
-///      1 (Revoke); unless a row says otherwise, the product has a release, and the new one replaces it as the head.
+/// @dev Whole transactions, with calldata as it is sent; `firmware.verify` is a cold call from a contract. Products have three
+///      signers, each with all roles, and the thresholds 2 (Release) and 1 (Revoke). A publication is signed by 2 of them;
+///      `….p256SignaturesOf2` says how many of the 2 are P-256 keys. But for `accountsFirst`, the product has a release, and
+///      the new one replaces it as the head of channel 0. One account yanks, two revoke, and both empty the head.
 contract FirmwareRegistryGasTest is SignedFirmware {
     bytes32 internal byAccounts;
     bytes32 internal byP256;
@@ -44,12 +46,16 @@ contract FirmwareRegistryGasTest is SignedFirmware {
         _publish(byOneP256, oneP256, 1 << 48, 3);
     }
 
+    function test_codeSize() public {
+        vm.snapshotValue("FirmwareRegistry", "codeSize", address(registry).code.length);
+    }
+
     function test_createProduct() public {
         Firmware.SignerSet memory signerSet = accounts;
         address vendor = makeAddr("another vendor");
         vm.prank(vendor);
         registry.createProduct(vendor, HARDWARE_CLASS, "application", signerSet);
-        vm.snapshotGasLastCall("FirmwareRegistry", "createProduct, 3 signers");
+        vm.snapshotGasLastCall("FirmwareRegistry", "firmware.createProduct");
     }
 
     function test_publishFirst() public {
@@ -58,17 +64,19 @@ contract FirmwareRegistryGasTest is SignedFirmware {
         vm.prank(vendor);
         bytes32 productId = registry.createProduct(vendor, HARDWARE_CLASS, "sensor", signerSet);
         _publish(productId, signerSet, 1 << 48, 3);
-        vm.snapshotGasLastCall("FirmwareRegistry", "publish, 2 of 3 accounts, first of a product");
+        vm.snapshotGasLastCall("FirmwareRegistry", "firmware.publish.accountsFirst");
     }
 
     function test_publishAccounts() public {
         _publish(byAccounts, accounts, 2 << 48, 3);
         vm.snapshotGasLastCall("FirmwareRegistry", "firmware.publish.accounts");
+        vm.snapshotValue("FirmwareRegistry", "firmware.publish.accounts.p256SignaturesOf2", 0);
     }
 
     function test_publishP256() public {
         _publish(byP256, p256, 2 << 48, 3);
         vm.snapshotGasLastCall("FirmwareRegistry", "firmware.publish.p256");
+        vm.snapshotValue("FirmwareRegistry", "firmware.publish.p256.p256SignaturesOf2", 2);
     }
 
     function test_publishOneP256() public {
@@ -77,16 +85,18 @@ contract FirmwareRegistryGasTest is SignedFirmware {
             if (oneP256.signers[i].scheme == Scheme.P256) mask = i == 0 ? 3 : uint32(1) | (uint32(1) << i);
         }
         _publish(byOneP256, oneP256, 2 << 48, mask);
-        vm.snapshotGasLastCall("FirmwareRegistry", "publish, an account and a P-256 key of 3");
+        vm.snapshotGasLastCall("FirmwareRegistry", "firmware.publish.accountAndP256");
+        vm.snapshotValue("FirmwareRegistry", "firmware.publish.accountAndP256.p256SignaturesOf2", 1);
     }
+
     function test_yank() public {
         _setStatus(Firmware.Status.Yanked, Firmware.Quorum.Revoke, 1);
-        vm.snapshotGasLastCall("FirmwareRegistry", "setStatus, 1 of 3 accounts yanks the head");
+        vm.snapshotGasLastCall("FirmwareRegistry", "firmware.yank");
     }
 
     function test_revoke() public {
         _setStatus(Firmware.Status.Revoked, Firmware.Quorum.Release, 3);
-        vm.snapshotGasLastCall("FirmwareRegistry", "setStatus, 2 of 3 accounts revoke the head");
+        vm.snapshotGasLastCall("FirmwareRegistry", "firmware.revoke");
     }
 
     function test_announce() public {
@@ -98,14 +108,14 @@ contract FirmwareRegistryGasTest is SignedFirmware {
             1 << 48,
             "https://firmware.example.com/sensor-a2/application/1.0.0.bin"
         );
-        vm.snapshotGasLastCall("FirmwareRegistry", "announce");
+        vm.snapshotGasLastCall("FirmwareRegistry", "firmware.announce");
     }
 
     function test_verify() public {
         Firmware.ReleaseRecord memory release = registry.releaseOf(byAccounts, 1 << 48);
         (bool authorised, uint256 used) = updater.gasOfVerify(registry, byAccounts, release.imageDigest, release.size);
         assertTrue(authorised);
-        vm.snapshotValue("FirmwareRegistry", "verify, cold call from a contract", used);
+        vm.snapshotValue("FirmwareRegistry", "firmware.verify", used);
     }
 
     function _create(

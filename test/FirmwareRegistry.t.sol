@@ -91,6 +91,7 @@ contract FirmwareRegistryTest is SignedFirmware {
         bytes memory publishCall = abi.encodeCall(registry.publish, (release, _signerSet, proofs));
         _dirty(publishCall, 4 + 32 * (3 + word), dirt);
 
+        // solhint-disable-next-line avoid-low-level-calls
         (bool published, bytes memory reason) = address(registry).call(publishCall);
 
         assertFalse(published);

@@ -138,8 +138,9 @@ interface IFirmwareRegistry is IRegistry {
     }
 
     /// @notice EIP-712 message by which a quorum changes the status of a release, and heads with it.
-    /// @dev Release: Live to Yanked and back, either of them to Revoked, and heads alone with the status as it is. Revoke: to
-    ///      Yanked, and the heads that name this release to 0. Heads that are not named stay as they are.
+    /// @dev The Release quorum brings Live to Yanked and back and either of them to Revoked, or changes heads alone, with the
+    ///      status as it is. The Revoke quorum brings to Yanked, and the heads that name the release to 0. Heads that are
+    ///      not named stay as they are.
     /// @param productId The product.
     /// @param version The release.
     /// @param status What it becomes: Live, Yanked or Revoked.
@@ -173,7 +174,7 @@ interface IFirmwareRegistry is IRegistry {
     }
 
     /// @notice What the registry keeps of a product.
-    /// @param setHash Hash of the signer set; 0 for a product that does not exist.
+    /// @param setHash keccak256(abi.encode(productId, signerSet)); 0 for a product that does not exist.
     /// @param highest Highest version ever published.
     /// @param releaseNonce Status messages of the Release quorum so far.
     /// @param revokeNonce Status messages of the Revoke quorum so far.
@@ -252,7 +253,7 @@ interface IFirmwareRegistry is IRegistry {
     /// @notice The release cannot go from one status to the other, or the message would change nothing at all.
     error StatusChangeInvalid(bytes32 productId, uint64 version, Status from, Status to);
 
-    /// @notice This quorum cannot do that: it takes a Release quorum.
+    /// @notice This quorum cannot do that: it takes the Release quorum.
     error QuorumInsufficient(Quorum quorum);
 
     /// @notice The message does not carry the present nonce of its quorum: it was used, or overtaken by another.
@@ -321,14 +322,14 @@ interface IFirmwareRegistry is IRegistry {
 
     /// @notice Publishes the image that the Release quorum signed for. Anyone may send.
     /// @dev Reverts: ProductUnknown, SignerSetMismatch, EpochStale, DeadlinePassed, VersionNotNewer, DigestMissing,
-    ///      DigestUsed, SizeInvalid, ChannelsInvalid, RangeInvalid, RolloutInvalid,
-    ///      DependenciesInvalid, ThresholdNotMet, ProofsNotAscending, SignerUnknown, SignerNotInQuorum, KeyProofInvalid.
+    ///      SizeInvalid, ChannelsInvalid, RangeInvalid, RolloutInvalid, DependenciesInvalid, DigestUsed, ThresholdNotMet,
+    ///      ProofsNotAscending, SignerUnknown, SignerNotInQuorum, KeyProofInvalid.
     function publish(Release calldata release, SignerSet calldata signerSet, SignerProof[] calldata proofs) external;
 
     /// @notice Changes the status of a release, and the heads named with it. Anyone may send.
-    /// @dev Reverts: ProductUnknown, SignerSetMismatch, EpochStale, DeadlinePassed, QuorumInsufficient,
-    ///      NonceStale, ReleaseUnknown, StatusChangeInvalid, ChannelUnknown, ChannelsNotAscending, HeadInvalid, ThresholdNotMet, ProofsNotAscending,
-    ///      SignerUnknown, SignerNotInQuorum, KeyProofInvalid.
+    /// @dev Reverts: ProductUnknown, SignerSetMismatch, EpochStale, DeadlinePassed, QuorumInsufficient, NonceStale,
+    ///      ReleaseUnknown, StatusChangeInvalid, ThresholdNotMet, ProofsNotAscending, SignerUnknown, SignerNotInQuorum,
+    ///      KeyProofInvalid, ChannelUnknown, ChannelsNotAscending, HeadInvalid.
     function setStatus(
         StatusChange calldata change,
         SignerSet calldata signerSet,
@@ -336,8 +337,8 @@ interface IFirmwareRegistry is IRegistry {
     ) external;
 
     /// @notice Says where the release's file can be had.
-    /// @dev By the vendor's governor or its member with PublishManifest, as often as wanted. Reverts: ReleaseUnknown,
-    ///      CallerLacksPermission.
+    /// @dev By the vendor's governor or its member with PublishManifest, as often as wanted. Reverts: CallerLacksPermission,
+    ///      ReleaseUnknown.
     function announce(
         address vendor,
         bytes32 hardwareClass,
