@@ -85,6 +85,7 @@ contract DataAccess is IDataAccess, FleetAuthority {
 
     /// @inheritdoc IDataAccess
     function revoke(address device, address subject) external override {
+        // The status is not asked for: nothing can block a revoke.
         address owner = DEVICE_REGISTRY.ownerOf(device);
         require(owner != address(0), DeviceNotEnrolled(device));
         _requireGovernor(owner);
@@ -186,12 +187,10 @@ contract DataAccess is IDataAccess, FleetAuthority {
 
     function _requireOwnerInService(address device) private view returns (address owner, uint24 epoch) {
         uint256 status;
-        uint256 epoch_;
-        (owner, status, epoch_) = _stateOf(device);
+        (owner, status, epoch) = _stateOf(device);
         require(status != NONE, DeviceNotEnrolled(device));
         _requireGovernor(owner);
         require(status != RETIRED, DeviceNotActive(device));
-        epoch = uint24(epoch_);
     }
 
     /// @dev Returns the key that must have signed.
@@ -222,13 +221,13 @@ contract DataAccess is IDataAccess, FleetAuthority {
         bool ownerFirst
     ) private view returns (Reason reason) {
         if (permissions == 0 || permissions > Permissions.ALL || purpose > LAST_PURPOSE) return Reason.QuestionInvalid;
-        (address owner, uint256 status, uint256 epoch) = _stateOf(device);
+        (address owner, uint256 status, uint24 epoch) = _stateOf(device);
         if (status == NONE) return Reason.DeviceUnknown;
         if (status == RETIRED && permissions & ~Permissions.READ != 0) return Reason.DeviceRetired;
         if (account == owner || (ownerFirst && _isGovernor(owner, account))) return Reason.Owner;
 
         if (status == ACTIVE) {
-            reason = _decideForOutsider(device, account, uint24(epoch), permissions, purpose);
+            reason = _decideForOutsider(device, account, epoch, permissions, purpose);
             if (_isYes(reason)) return reason;
         } else {
             reason = status == SUSPENDED ? Reason.DeviceSuspended : Reason.DeviceRetired;
@@ -276,11 +275,11 @@ contract DataAccess is IDataAccess, FleetAuthority {
 
     /// @dev Owner, status and epoch of DeviceRegistry.deviceOf: words 0, 3 and 4 of its answer. Every question needs them,
     ///      and decoding the whole struct would cost it 1,000 gas more.
-    function _stateOf(address device) private view returns (address owner, uint256 status, uint256 epoch) {
+    function _stateOf(address device) private view returns (address owner, uint256 status, uint24 epoch) {
         address registry = address(DEVICE_REGISTRY);
         bytes4 selector = IDeviceRegistry.deviceOf.selector;
-        // Safe: the call's data fits the scratch space, the answer goes to free memory that is not kept, and its words
-        // are clean because DeviceRegistry encodes them. An answer that is too short is refused.
+        // Safe: the call's data fits the scratch space, the answer goes to free memory that is not kept, its words are
+        // clean because DeviceRegistry encodes them, and an answer that is too short is refused.
         assembly ("memory-safe") {
             mstore(0x00, selector)
             mstore(0x04, device)
