@@ -5,7 +5,6 @@ import { network } from "hardhat";
 import { accountKey, createP256Key, Scheme } from "../client/keys.js";
 import { messageDigest } from "../client/typed-data.js";
 import {
-  DataAccess__factory,
   IDataAccess__factory,
   IDeviceRegistry__factory,
   IRegistry__factory,
@@ -94,12 +93,10 @@ describe("DataAccess", () => {
 
     it("is refused by a chain that cannot check P-256 signatures", async () => {
       const older = await network.create({ override: { hardfork: "prague" } });
-      const deployer = (await older.ethers.getSigners())[0]!;
 
-      await expect(new DataAccess__factory(deployer).deploy(FIRST_USABLE, FIRST_USABLE)).to.be.revertedWithCustomError(
-        { interface: KeyProofs__factory.createInterface() },
-        "P256PrecompileMissing",
-      );
+      await expect(
+        older.ethers.deployContract("DataAccess", [FIRST_USABLE, FIRST_USABLE]),
+      ).to.be.revertedWithCustomError({ interface: KeyProofs__factory.createInterface() }, "P256PrecompileMissing");
     });
   });
 

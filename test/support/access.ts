@@ -5,7 +5,6 @@ import type { AddressLike } from "ethers";
 
 import { createP256Key, type Key } from "../../client/keys.js";
 import { devicePolicyMessage, messageDomain, type MessageDomain, type TypedMessage } from "../../client/typed-data.js";
-import { DataAccess__factory } from "../../typechain-types/index.js";
 import type { DataAccess, IDataAccess } from "../../typechain-types/index.js";
 
 import { DAY, ethers, now } from "./chain.js";
@@ -75,8 +74,7 @@ export interface Access extends Fleet {
 /** The fleet at work, and DataAccess. */
 export async function deployAccess(): Promise<Access> {
   const fleet = await deployFleet();
-  const deployer = (await ethers.getSigners())[0]!;
-  const access = await new DataAccess__factory(deployer).deploy(fleet.roles, fleet.devices);
+  const access = await ethers.deployContract("DataAccess", [fleet.roles, fleet.devices]);
   const accessDomain = messageDomain({
     contract: "DataAccess",
     chainId: fleet.chainId,
