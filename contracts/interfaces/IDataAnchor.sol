@@ -2,6 +2,7 @@
 pragma solidity ^0.8.27;
 
 import {KeyProof} from "../libraries/KeyProofs.sol";
+import {Tree} from "../libraries/MerkleLog.sol";
 import {IRegistry} from "./IRegistry.sol";
 
 /// @title IDataAnchor
@@ -26,14 +27,6 @@ interface IDataAnchor is IRegistry {
         Receipts,
         /// @custom:value4 A batch of records of who read what (fleet logs only).
         AccessLog
-    }
-
-    /// @notice How the root opens: always an RFC 9162 tree.
-    enum Tree {
-        /// @custom:value0 With keccak256.
-        Keccak256,
-        /// @custom:value1 With SHA-256.
-        Sha256
     }
 
     /// @notice What the chain knew of `freshBlock`, which shows that the anchor is not older than that block.
@@ -157,25 +150,43 @@ interface IDataAnchor is IRegistry {
     /// @notice A correction covers only readings that are in the log.
     error CorrectionOutOfRange(uint64 nextSeq, uint64 end);
 
+    /// @notice A number of the anchor is wider than its type: it was not encoded as the ABI says.
+    error AnchorMalformed();
+
     /// @notice The block that was named is not mined yet, or has another hash; with no block, there is no hash.
     error FreshBlockInvalid(uint64 freshBlock, bytes32 freshHash);
 
     // ------------------------------------------------------------------ events
 
-    /// @notice The anchor is in the log, under the leaf that hashes `record`.
-    event Anchored(bytes32 indexed logId, uint64 indexed index, address indexed author, AnchorRecord record);
+    /// @notice The anchor is in the log. All of its AnchorRecord is here.
+    /// @param context What only proofs need, in one word, as each word of an event costs 256 gas. From the lowest bit:
+    ///        `tree8 | freshState8 | timestamp64 | freshBlock64 | supersedes64`.
+    event Anchored(
+        bytes32 indexed logId,
+        uint64 indexed index,
+        address indexed author,
+        Kind kind,
+        uint64 firstSeq,
+        uint64 count,
+        uint48 tFirst,
+        uint48 tLast,
+        bytes32 root,
+        uint256 context
+    );
 
     // ------------------------------------------------------------------ appending
 
     /// @notice Appends to a device log what the device signed. Anyone may send.
-    /// @dev Reverts: LogNeedsMember, DeviceNotActive, DeadlinePassed, KeyProofInvalid, and those of `anchorAsMember`.
+    /// @dev The device must be active, and the proof by its present key. Reverts: LogNeedsMember, KindNotAllowed,
+    ///      DeadlinePassed, DeviceNotActive, KeyProofInvalid, and all that `anchorAsMember` reverts with from
+    ///      AnchorMalformed on.
     function anchor(Anchor calldata newAnchor, KeyProof calldata byDevice) external;
 
     /// @notice Appends to a fleet log.
     /// @dev By the governor of the log's subject or a member with Anchor. The deadline holds here too. Reverts:
-    ///      LogNeedsDevice, CallerLacksPermission, DeadlinePassed, IndexMismatch, KindNotAllowed, CountInvalid,
-    ///      SequenceMismatch, TimeRegressed, TimeInFuture, RootInvalid, SupersedesInvalid, CorrectionOutOfRange,
-    ///      FreshBlockInvalid.
+    ///      LogNeedsDevice, CallerLacksPermission, DeadlinePassed, AnchorMalformed, FreshBlockInvalid, IndexMismatch,
+    ///      CountInvalid, TimeRegressed, TimeInFuture, RootInvalid, SupersedesInvalid, CorrectionOutOfRange,
+    ///      SequenceMismatch.
     function anchorAsMember(Anchor calldata newAnchor) external;
 
     // ------------------------------------------------------------------ views
