@@ -29,6 +29,8 @@ export default defineConfig({
   test: {
     solidity: {
       isolate: true,
+      // A handler that reverts has found something: what may revert, it catches.
+      invariant: { failOnRevert: true },
     },
   },
   networks: {

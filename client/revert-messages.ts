@@ -186,7 +186,6 @@ export const revertMessages: RevertMessages = {
   MissingPrecompile: () =>
     "The chain cannot check P-256 signatures (no precompile at 0x100, EIP-7951): use a chain that can.",
   BlockNumberTooLarge: () => "The chain has more blocks than the contracts can count.",
-  SafeCastOverflowedUintDowncast: ({ bits, value }) => `${value} has more than ${bits} bits: give a smaller value.`,
   P256PrecompileMissing: () =>
     "The chain cannot check P-256 signatures (no precompile at 0x100, EIP-7951): deploy to a chain that can.",
 };

@@ -6,7 +6,7 @@ import {Registry, IERC165} from "./base/Registry.sol";
 import {IDataAnchor} from "./interfaces/IDataAnchor.sol";
 import {IDeviceRegistry} from "./interfaces/IDeviceRegistry.sol";
 import {IRoleRegistry} from "./interfaces/IRoleRegistry.sol";
-import {KeyProof, KeyProofs} from "./libraries/KeyProofs.sol";
+import {KeyProof, KeyProofs, Scheme} from "./libraries/KeyProofs.sol";
 import {MerkleLog, Tree} from "./libraries/MerkleLog.sol";
 import {Permissions} from "./libraries/Permissions.sol";
 
@@ -155,19 +155,7 @@ contract DataAnchor is IDataAnchor, FleetAuthority {
         FreshState freshState = _requireFresh(words.freshBlock, words.freshHash);
         uint64 index = _advance(log, words);
         MerkleLog.append(log.peaks, index, _leafOf(words, freshState, author));
-        emit Anchored(
-            words.logId,
-            index,
-            author,
-            words.kind,
-            // The widths of all numbers were checked.
-            uint64(words.firstSeq),
-            uint64(words.count),
-            uint48(words.tFirst),
-            uint48(words.tLast),
-            words.root,
-            _contextOf(words, freshState)
-        );
+        emit Anchored(words.logId, index, author, _spanOf(words), words.root, _contextOf(words, freshState));
     }
 
     /// @dev Moves the head of the log past the anchor, which must continue it. Returns the size that the log had.
@@ -257,11 +245,11 @@ contract DataAnchor is IDataAnchor, FleetAuthority {
         KeyProof calldata byDevice
     ) private view returns (address keyId) {
         address subject = _subjectOf(newAnchor.logId);
-        IDeviceRegistry.Device memory device = DEVICE_REGISTRY.deviceOf(subject);
-        require(device.status == IDeviceRegistry.Status.Active, DeviceNotActive(subject));
-        keyId = device.keyId;
+        Scheme scheme;
+        (keyId, scheme) = DEVICE_REGISTRY.activeKeyOf(subject);
+        require(keyId != address(0), DeviceNotActive(subject));
         bytes32 digest = _hashTypedDataV4(_structHashOf(newAnchor));
-        require(KeyProofs.isValid(keyId, device.scheme, digest, byDevice), KeyProofInvalid(keyId, digest));
+        require(KeyProofs.isValid(keyId, scheme, digest, byDevice), KeyProofInvalid(keyId, digest));
     }
 
     /// @dev keccak256(abi.encode(ANCHOR_TYPEHASH, newAnchor)), without a check of each member: `_append` checks them all.
@@ -307,13 +295,20 @@ contract DataAnchor is IDataAnchor, FleetAuthority {
         }
     }
 
+    /// @dev The fields cannot run into each other: `_wordsOf` checked the widths of all numbers.
+    function _spanOf(AnchorWords calldata words) private pure returns (uint256) {
+        return words.firstSeq | (words.count << 64) | (words.tFirst << 128) | (words.tLast << 176);
+    }
+
+    /// @dev Nor can these: the block's time is not past a deadline of 40 bits.
     function _contextOf(AnchorWords calldata words, FreshState freshState) private view returns (uint256) {
         return
-            uint256(words.tree) |
-            (uint256(freshState) << 8) |
-            (block.timestamp << 16) |
-            (words.freshBlock << 80) |
-            (words.supersedes << 144);
+            uint256(words.kind) |
+            (uint256(words.tree) << 8) |
+            (uint256(freshState) << 16) |
+            (block.timestamp << 24) |
+            (words.freshBlock << 88) |
+            (words.supersedes << 152);
     }
 
     // ------------------------------------------------------------------ private: proofs

@@ -155,6 +155,12 @@ contract DeviceRegistry is IDeviceRegistry, FleetAuthority, ERC1056, Multicall {
     }
 
     /// @inheritdoc IDeviceRegistry
+    function activeKeyOf(address device) external view override returns (address keyId, Scheme scheme) {
+        DeviceWord word = _devices[device];
+        return (word.status() == Status.Active ? device : address(0), word.scheme());
+    }
+
+    /// @inheritdoc IDeviceRegistry
     function isValidDeviceProof(
         address device,
         bytes32 digest,

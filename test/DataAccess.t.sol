@@ -313,28 +313,24 @@ contract DataAccessTest is TwoDevices {
 
     // ------------------------------------------------------------------ invariants
 
-    /// hardhat-config: invariant.failOnRevert = true
     /// hardhat-config: invariant.runs = 24
     /// hardhat-config: invariant.depth = 100
     function invariant_SequenceNumbersCountEveryChange() external view {
         HANDLER.checkSequences();
     }
 
-    /// hardhat-config: invariant.failOnRevert = true
     /// hardhat-config: invariant.runs = 12
     /// hardhat-config: invariant.depth = 60
     function invariant_TheEndOfAnEpochEndsEveryGrant() external view {
         HANDLER.checkEpochs();
     }
 
-    /// hardhat-config: invariant.failOnRevert = true
     /// hardhat-config: invariant.runs = 12
     /// hardhat-config: invariant.depth = 60
     function invariant_NoGrantGoesBeyondEitherHalfOfThePolicy() external view {
         HANDLER.checkCeilings();
     }
 
-    /// hardhat-config: invariant.failOnRevert = true
     /// hardhat-config: invariant.runs = 12
     /// hardhat-config: invariant.depth = 60
     function invariant_AStrangerMayDoExactlyWhatIsPublic() external view {

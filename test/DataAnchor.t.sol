@@ -289,21 +289,18 @@ contract DataAnchorTest is DataAnchorSetup {
 
     /// hardhat-config: invariant.runs = 12
     /// hardhat-config: invariant.depth = 40
-    /// hardhat-config: invariant.failOnRevert = true
     function invariant_HeadsAndRootsAreWhatWasAppended() external view {
         _handler.checkHeadsAndRoots();
     }
 
     /// hardhat-config: invariant.runs = 12
     /// hardhat-config: invariant.depth = 40
-    /// hardhat-config: invariant.failOnRevert = true
     function invariant_SequencesHaveNoHoleAndNoOverlap() external view {
         _handler.checkContinuity();
     }
 
     /// hardhat-config: invariant.runs = 6
     /// hardhat-config: invariant.depth = 40
-    /// hardhat-config: invariant.failOnRevert = true
     function invariant_EveryAnchorStaysProvable() external view {
         _handler.checkProofs();
     }

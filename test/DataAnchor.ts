@@ -121,15 +121,16 @@ async function prove(suite: Logs, key: Key, anchor: Anchor) {
 
 /** All arguments of the event that the record must have caused. */
 function eventArgsOf(record: AnchorRecord): (bigint | string)[] {
-  const word = (value: bigint, at: bigint): bigint => value << at;
+  const { logId, index, author, root } = record;
+  const span = record.firstSeq | (record.count << 64n) | (record.tFirst << 128n) | (record.tLast << 176n);
   const context =
-    word(record.tree, 0n) |
-    word(record.freshState, 8n) |
-    word(record.timestamp, 16n) |
-    word(record.freshBlock, 80n) |
-    word(record.supersedes, 144n);
-  const { logId, index, author, kind, firstSeq, count, tFirst, tLast, root } = record;
-  return [logId, index, author, kind, firstSeq, count, tFirst, tLast, root, context];
+    record.kind |
+    (record.tree << 8n) |
+    (record.freshState << 16n) |
+    (record.timestamp << 24n) |
+    (record.freshBlock << 88n) |
+    (record.supersedes << 152n);
+  return [logId, index, author, span, root, context];
 }
 
 /** keccak256(0x00 ‖ 0x03 ‖ abi.encode(record)), written out. */

@@ -538,6 +538,7 @@ describe("DeviceRegistry", () => {
       expect(await devices.epochOf(device)).to.equal(0n);
       expect(await devices.isActive(device)).to.equal(false);
       expect(await devices.keyOf(device)).to.deep.equal([ZeroAddress, 0n]);
+      expect(await devices.activeKeyOf(device)).to.deep.equal([ZeroAddress, 0n]);
       expect(await devices.identityOwner(device)).to.equal(device);
       expect(await devices.changed(device)).to.equal(0n);
     });
@@ -550,11 +551,13 @@ describe("DeviceRegistry", () => {
         const digest = messageDigest(message);
         const proof = await key.prove(message);
         expect(await devices.isValidDeviceProof(key.id, digest, proof), name).to.equal(true);
+        expect(await devices.activeKeyOf(key.id)).to.deep.equal([key.id, BigInt(key.scheme)]);
         expect(await devices.isValidDeviceProof(key.id, ZeroHash, proof), name).to.equal(false);
         const byOther = await createP256Key().prove(message);
         expect(await devices.isValidDeviceProof(key.id, digest, byOther), name).to.equal(false);
         await devices.connect(actors.owner).suspend(key.id, key.publicKey);
         expect(await devices.isValidDeviceProof(key.id, digest, proof), name).to.equal(false);
+        expect((await devices.activeKeyOf(key.id)).keyId).to.equal(ZeroAddress);
         await devices.connect(actors.owner).resume(key.id, key.publicKey);
         expect(await devices.isValidDeviceProof(key.id, digest, proof), name).to.equal(true);
         await devices.connect(actors.owner).retire(key.id);

@@ -158,18 +158,15 @@ interface IDataAnchor is IRegistry {
 
     // ------------------------------------------------------------------ events
 
-    /// @notice The anchor is in the log. All of its AnchorRecord is here.
-    /// @param context What only proofs need, in one word, as each word of an event costs 256 gas. From the lowest bit:
-    ///        `tree8 | freshState8 | timestamp64 | freshBlock64 | supersedes64`.
+    /// @notice The anchor is in the log. All of its AnchorRecord is here, in three words, as each word of an event costs 256
+    ///         gas.
+    /// @param span From the lowest bit: `firstSeq64 | count64 | tFirst48 | tLast48`.
+    /// @param context From the lowest bit: `kind8 | tree8 | freshState8 | timestamp64 | freshBlock64 | supersedes64`.
     event Anchored(
         bytes32 indexed logId,
         uint64 indexed index,
         address indexed author,
-        Kind kind,
-        uint64 firstSeq,
-        uint64 count,
-        uint48 tFirst,
-        uint48 tLast,
+        uint256 span,
         bytes32 root,
         uint256 context
     );

@@ -159,6 +159,10 @@ interface IDeviceRegistry is IRegistry, IERC1056 {
     /// @notice The key that speaks for the device now; zero for one never enrolled.
     function keyOf(address device) external view returns (address keyId, Scheme scheme);
 
+    /// @notice The key that speaks for the device now; zero unless the device is active. For contracts that take a
+    ///         device's proof: the cheapest way to ask both.
+    function activeKeyOf(address device) external view returns (address keyId, Scheme scheme);
+
     /// @notice Whether the device is active and its key signed the digest.
     /// @dev Its use is Authentication: a device logs in to a server. Reverts only if an account with code (ERC-1271)
     ///      makes it run out of gas.
