@@ -46,6 +46,8 @@ export type ErrorCode =
   | "RPC_FAILED"
   /** The caller cancelled. */
   | "CANCELLED"
+  /** A batch does not continue its log. Nothing was sent. */
+  | "LOG_GAP"
   /** What was asked for is not on the chain. */
   | "NOT_FOUND"
   /** A signature does not show that its signer signed. */

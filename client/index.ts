@@ -1,10 +1,12 @@
 export * as access from "./access.js";
+export * as anchors from "./anchors.js";
 export * as devices from "./devices.js";
 export * as firmware from "./firmware.js";
 export * as roles from "./roles.js";
 
 export { contractNames, type ContractErrorArgs, type ContractErrorName, type ContractName } from "./abi.js";
 export { FOREVER, ZERO_HASH } from "./arguments.js";
+export * from "./batches.js";
 export * from "./connect.js";
 export * from "./deployments.js";
 export * from "./did.js";

@@ -1,0 +1,391 @@
+import { AbiCoder, concat, getBytes, hexlify } from "ethers";
+
+import type { IDataAnchor } from "../typechain-types/index.js";
+import { requireAddress, requireHex, requireUint, ZERO_HASH } from "./arguments.js";
+import type { Batch } from "./batches.js";
+import type { Touchstone } from "./connect.js";
+import {
+  anchorKinds,
+  freshStates,
+  nameOf,
+  numberOf,
+  treeHashes,
+  type AnchorKind,
+  type FreshState,
+  type TreeHash,
+} from "./enumerations.js";
+import { TouchstoneError } from "./errors.js";
+import { readEvents, type TouchstoneEventNamed } from "./events.js";
+import { proofBy, type Key, type KeyProof, type Prover } from "./keys.js";
+import { HASH_BYTES, hashLeaf, peakProof } from "./merkle.js";
+import { ask } from "./reverts.js";
+import { chainTime, send, type SendOptions, type Sent } from "./transactions.js";
+import { anchorMessage } from "./typed-data.js";
+
+/** Seconds until which an anchor can be sent, unless told: a day, as gateways are offline at times. */
+const DEFAULT_VALID_FOR = 86_400n;
+
+/** The top bit of a stream: set in the logs of fleets. */
+const FLEET_STREAM = 1n << 95n;
+
+/** The message by which a device commits to a batch; the fields are those of the contract. */
+export interface Anchor {
+  logId: string;
+  index: bigint;
+  kind: bigint;
+  tree: bigint;
+  firstSeq: bigint;
+  count: bigint;
+  tFirst: bigint;
+  tLast: bigint;
+  supersedes: bigint;
+  freshBlock: bigint;
+  freshHash: string;
+  root: string;
+  deadline: bigint;
+}
+
+/** An anchor as the log keeps it. */
+export interface AnchorRecord {
+  logId: string;
+  index: bigint;
+  kind: AnchorKind;
+  tree: TreeHash;
+  firstSeq: bigint;
+  count: bigint;
+  /** Unix milliseconds. */
+  tFirst: bigint;
+  /** Unix milliseconds. */
+  tLast: bigint;
+  /** Index of the anchor that a correction corrects. */
+  supersedes: bigint;
+  freshBlock: bigint;
+  freshState: FreshState;
+  root: string;
+  /** Unix seconds of its block. */
+  timestamp: bigint;
+  /** The key or account that appended it. */
+  author: string;
+}
+
+/** Where a log ends. */
+export interface Head {
+  /** Sequence number that the next reading must have. */
+  nextSeq: bigint;
+  /** Number of anchors. */
+  size: bigint;
+  /** Unix milliseconds of the latest measurement. */
+  lastMeasured: bigint;
+  /** Unix seconds of the latest anchor. */
+  lastAnchored: bigint;
+}
+
+/** Readings that were lost: what is known of them. */
+export interface Gap {
+  logId: string;
+  firstSeq: bigint;
+  count: bigint;
+  /** Unix milliseconds between which they were measured. */
+  tFirst: bigint;
+  tLast: bigint;
+}
+
+/** What shows the chain that a reading is in a log, at its place. */
+export interface ReadingProof {
+  anchor: AnchorRecord;
+  reading: { seq: bigint; measuredAt: bigint; commitment: string };
+  /** From the reading's leaf to the anchor's root. */
+  batchProof: string[];
+  /** From the anchor's leaf to the peak of the log; it ends where the log grows past the peak: prove again then. */
+  peakProof: string[];
+}
+
+// ------------------------------------------------------------------ logs
+
+/**
+ * The id of a log that a device's key writes.
+ *
+ * @param options.stream Number of the stream, below 2^95; 0 unless told.
+ */
+export function deviceLogId(options: { device: string; stream?: bigint }): string {
+  return logIdOf(requireAddress("device", options.device), requireUint("stream", options.stream ?? 0n, 95));
+}
+
+/**
+ * The id of a log that a fleet's governor and members with Anchor write.
+ *
+ * @param options.fleet An account or a fleet handle.
+ * @param options.stream Number of the stream, below 2^95; 0 unless told.
+ */
+export function fleetLogId(options: { fleet: string; stream?: bigint }): string {
+  const stream = requireUint("stream", options.stream ?? 0n, 95);
+  return logIdOf(requireAddress("fleet", options.fleet), FLEET_STREAM | stream);
+}
+
+/** Where a log ends; all zero for one never written. */
+export async function head(options: { touchstone: Touchstone; logId: string }): Promise<Head> {
+  const logId = requireHex("logId", options.logId, 32);
+  const { nextSeq, size, lastMeasured, lastAnchored } = await ask(() => options.touchstone.dataAnchor.head(logId));
+  return { nextSeq, size, lastMeasured, lastAnchored };
+}
+
+/** The RFC 9162 root over a log's anchors, 32 bytes as 0x hex. */
+export async function root(options: { touchstone: Touchstone; logId: string }): Promise<string> {
+  const logId = requireHex("logId", options.logId, 32);
+  return ask(() => options.touchstone.dataAnchor.root(logId));
+}
+
+/** All anchors of a log, read from the chain's events. */
+export async function readAnchors(options: {
+  touchstone: Touchstone;
+  logId: string;
+  signal?: AbortSignal;
+}): Promise<AnchorRecord[]> {
+  const logId = requireHex("logId", options.logId, 32);
+  const anchors: AnchorRecord[] = [];
+  for await (const event of readEvents({ ...options, logs: [logId] })) {
+    if (event.name === "Anchored") anchors.push(recordOf(event));
+  }
+  return anchors;
+}
+
+// ------------------------------------------------------------------ appending
+
+/** What every anchor may say besides its batch. */
+export interface NewAnchorOptions {
+  touchstone: Touchstone;
+  /** Names the latest block, so that the anchor is shown to be not older than that; not unless told. */
+  fresh?: boolean;
+  /** Seconds until which it can be sent; one day unless told. */
+  validFor?: bigint;
+}
+
+/**
+ * Makes the anchor that appends a batch to its log, at the log's present end.
+ *
+ * @param options.kind Data unless told; Receipts and AccessLog in fleet logs only.
+ * @throws TouchstoneError LOG_GAP if the batch does not continue the log.
+ */
+export async function newAnchor(
+  options: NewAnchorOptions & { batch: Batch; kind?: "Data" | "Receipts" | "AccessLog" },
+): Promise<Anchor> {
+  const { batch, kind = "Data" } = options;
+  return appended(options, { ...batch, kind, tree: batch.tree, root: batch.root });
+}
+
+/**
+ * Makes the anchor that declares readings lost, so that the log can go on behind them.
+ *
+ * @throws TouchstoneError LOG_GAP if the gap does not begin where the log ends.
+ */
+export async function newGap(options: NewAnchorOptions & { gap: Gap }): Promise<Anchor> {
+  return appended(options, { ...options.gap, kind: "Gap", tree: "Keccak256", root: ZERO_HASH });
+}
+
+/**
+ * Makes the anchor by which a batch corrects readings that are in the log. Both stay readable.
+ *
+ * @param options.supersedes Index of the anchor that it corrects.
+ */
+export async function newCorrection(options: NewAnchorOptions & { batch: Batch; supersedes: bigint }): Promise<Anchor> {
+  const { touchstone, batch } = options;
+  const { size } = await head({ touchstone, logId: batch.logId });
+  return anchorOf(options, size, { ...batch, kind: "Correction", supersedes: options.supersedes });
+}
+
+/** Signs an anchor with the key of the log's device. */
+export async function signAnchor(options: { touchstone: Touchstone; anchor: Anchor; key: Key }): Promise<KeyProof> {
+  return options.key.prove(anchorMessage(options.touchstone.domains.DataAnchor, checkedAnchor(options.anchor)));
+}
+
+/**
+ * Appends to a device log. Anyone may send what the device signed.
+ *
+ * @param options.byDevice The device's key, or its proof over the anchor.
+ */
+export async function anchor(options: SendOptions & { anchor: Anchor; byDevice: Prover }): Promise<Sent> {
+  const { touchstone, byDevice } = options;
+  const checked = checkedAnchor(options.anchor);
+  const proof = await ask(() => proofBy(byDevice, anchorMessage(touchstone.domains.DataAnchor, checked)));
+  requireHex("byDevice.publicKey", proof.publicKey);
+  requireHex("byDevice.signature", proof.signature);
+  return send(options, () => touchstone.dataAnchor.anchor.populateTransaction(checked, proof));
+}
+
+/** Appends to a fleet log. By the governor of the log's fleet or a member with Anchor. */
+export async function anchorAsMember(options: SendOptions & { anchor: Anchor }): Promise<Sent> {
+  const checked = checkedAnchor(options.anchor);
+  return send(options, () => options.touchstone.dataAnchor.anchorAsMember.populateTransaction(checked));
+}
+
+// ------------------------------------------------------------------ proving
+
+/**
+ * Makes what shows the chain that a reading is in a log, from its batch and the log's events.
+ *
+ * @throws TouchstoneError NOT_FOUND if the batch is not in the log, or has no such reading.
+ */
+export async function proveReading(options: {
+  touchstone: Touchstone;
+  batch: Batch;
+  seq: bigint;
+  signal?: AbortSignal;
+}): Promise<ReadingProof> {
+  const { batch, seq } = options;
+  const batchProof = batch.proofOf(seq);
+  const anchors = await readAnchors({ ...options, logId: batch.logId });
+  const index = anchors.findIndex((record) => record.root === batch.root && record.firstSeq === batch.firstSeq);
+  const record = anchors[index];
+  const reading = batch.readings[Number(seq - batch.firstSeq)];
+  if (record === undefined || reading === undefined) {
+    throw new TouchstoneError(
+      "NOT_FOUND",
+      `The log ${batch.logId} has no anchor of the batch with root ${batch.root}: anchor it first.`,
+      { details: { logId: batch.logId, root: batch.root, firstSeq: batch.firstSeq } },
+    );
+  }
+  const { measuredAt, commitment } = reading;
+  return {
+    anchor: record,
+    reading: { seq, measuredAt, commitment },
+    batchProof,
+    peakProof: peakProofOf(anchors, index),
+  };
+}
+
+/**
+ * Whether the chain holds that the reading is in the log, at the place that its sequence number says. The commitment opens
+ * with the payload and its salt: see commitmentOf.
+ */
+export async function verifyReading(options: { touchstone: Touchstone; proof: ReadingProof }): Promise<boolean> {
+  const { anchor: record, reading, batchProof, peakProof: siblings } = options.proof;
+  return ask(() => options.touchstone.dataAnchor.verifyReading(structOf(record), reading, batchProof, siblings));
+}
+
+/** Whether the chain holds that the anchor is in its log. */
+export async function verifyAnchor(options: {
+  touchstone: Touchstone;
+  anchor: AnchorRecord;
+  /** As proveReading gives it. */
+  peakProof: readonly string[];
+}): Promise<boolean> {
+  return ask(() => options.touchstone.dataAnchor.verifyAnchor(structOf(options.anchor), [...options.peakProof]));
+}
+
+/** The leaf of an anchor in its log, as 0x hex: keccak256(0x00 ‖ 0x03 ‖ abi.encode(record)). */
+export function anchorLeaf(record: AnchorRecord): string {
+  const encoded = AbiCoder.defaultAbiCoder().encode([RECORD_TYPE], [structOf(record)]);
+  return hexlify(hashLeaf("Keccak256", getBytes(concat([ANCHOR_PREFIX, encoded]))));
+}
+
+// ------------------------------------------------------------------ private
+
+const ANCHOR_PREFIX = "0x03";
+/** All members are static, so that the struct's encoding is its words. */
+const RECORD_TYPE =
+  "tuple(bytes32 logId,uint64 index,uint8 kind,uint8 tree,uint64 firstSeq,uint64 count,uint48 tFirst,uint48 tLast," +
+  "uint64 supersedes,uint64 freshBlock,uint8 freshState,bytes32 root,uint64 timestamp,address author)";
+
+function logIdOf(subject: string, stream: bigint): string {
+  return `${subject.toLowerCase()}${stream.toString(16).padStart(24, "0")}`;
+}
+
+type AnchorContent = Pick<
+  AnchorRecord,
+  "logId" | "kind" | "tree" | "firstSeq" | "count" | "tFirst" | "tLast" | "root"
+> & {
+  supersedes?: bigint;
+};
+
+/** At the end of the log, which it must continue. */
+async function appended(options: NewAnchorOptions, content: AnchorContent): Promise<Anchor> {
+  const { logId, firstSeq } = content;
+  const { size, nextSeq } = await head({ touchstone: options.touchstone, logId });
+  if (firstSeq !== nextSeq) {
+    throw new TouchstoneError(
+      "LOG_GAP",
+      `The log ${logId} goes on with reading ${nextSeq}, not ${firstSeq}: send what is missing, declare it lost with newGap, ` +
+        "or build the batch anew.",
+      { details: { logId, nextSeq, firstSeq } },
+    );
+  }
+  return anchorOf(options, size, content);
+}
+
+async function anchorOf(options: NewAnchorOptions, index: bigint, content: AnchorContent): Promise<Anchor> {
+  const { touchstone, fresh = false, validFor = DEFAULT_VALID_FOR } = options;
+  const freshBlock = fresh ? await ask(() => touchstone.provider.getBlock("latest")) : undefined;
+  return checkedAnchor({
+    logId: content.logId,
+    index,
+    kind: numberOf(anchorKinds, content.kind),
+    tree: numberOf(treeHashes, content.tree),
+    firstSeq: content.firstSeq,
+    count: content.count,
+    tFirst: content.tFirst,
+    tLast: content.tLast,
+    supersedes: content.supersedes ?? 0n,
+    freshBlock: BigInt(freshBlock?.number ?? 0),
+    freshHash: freshBlock?.hash ?? ZERO_HASH,
+    root: content.root,
+    deadline: (await chainTime(touchstone)) + validFor,
+  });
+}
+
+function checkedAnchor(value: Anchor): Anchor {
+  return {
+    logId: requireHex("logId", value.logId, 32),
+    index: requireUint("index", value.index, 64),
+    kind: requireUint("kind", value.kind, 8),
+    tree: requireUint("tree", value.tree, 8),
+    firstSeq: requireUint("firstSeq", value.firstSeq, 64),
+    count: requireUint("count", value.count, 64),
+    tFirst: requireUint("tFirst", value.tFirst, 48),
+    tLast: requireUint("tLast", value.tLast, 48),
+    supersedes: requireUint("supersedes", value.supersedes, 64),
+    freshBlock: requireUint("freshBlock", value.freshBlock, 64),
+    freshHash: requireHex("freshHash", value.freshHash, 32),
+    root: requireHex("root", value.root, 32),
+    deadline: requireUint("deadline", value.deadline, 40),
+  };
+}
+
+/**
+ * The anchor that an event tells of, of whose words the fields are, from the lowest bit, span: firstSeq64 | count64 |
+ * tFirst48 | tLast48, and context: kind8 | tree8 | freshState8 | timestamp64 | freshBlock64 | supersedes64.
+ */
+export function recordOf({ args }: TouchstoneEventNamed<"Anchored">): AnchorRecord {
+  const { logId, index, author, span, root: batchRoot, context } = args;
+  const field = (word: bigint, at: bigint, bits: number): bigint => BigInt.asUintN(bits, word >> at);
+  return {
+    logId,
+    index,
+    kind: nameOf(anchorKinds, field(context, 0n, 8)),
+    tree: nameOf(treeHashes, field(context, 8n, 8)),
+    firstSeq: field(span, 0n, 64),
+    count: field(span, 64n, 64),
+    tFirst: field(span, 128n, 48),
+    tLast: field(span, 176n, 48),
+    supersedes: field(context, 152n, 64),
+    freshBlock: field(context, 88n, 64),
+    freshState: nameOf(freshStates, field(context, 16n, 8)),
+    root: batchRoot,
+    timestamp: field(context, 24n, 64),
+    author,
+  };
+}
+
+function structOf(record: AnchorRecord): IDataAnchor.AnchorRecordStruct {
+  return {
+    ...record,
+    kind: numberOf(anchorKinds, record.kind),
+    tree: numberOf(treeHashes, record.tree),
+    freshState: numberOf(freshStates, record.freshState),
+  };
+}
+
+function peakProofOf(anchors: readonly AnchorRecord[], index: number): string[] {
+  const leaves = new Uint8Array(anchors.length * HASH_BYTES);
+  for (const [place, record] of anchors.entries()) leaves.set(getBytes(anchorLeaf(record)), place * HASH_BYTES);
+  return peakProof({ leaves, index }).map((node) => hexlify(node));
+}
