@@ -23,11 +23,12 @@ export declare namespace IDeviceRegistry {
     }
 
   export interface DeviceRegistryInterface extends Interface {
-    getFunction(nameOrSignature: "ROLE_REGISTRY" | "changed" | "deviceOf" | "eip712Domain" | "enroll" | "epochOf" | "identityOwner" | "isActive" | "isValidDeviceProof" | "keyOf" | "multicall" | "ownerOf" | "resume" | "retire" | "revokeAll" | "statusOf" | "supportsInterface" | "suspend" | "version"): FunctionFragment;
+    getFunction(nameOrSignature: "ROLE_REGISTRY" | "activeKeyOf" | "changed" | "deviceOf" | "eip712Domain" | "enroll" | "epochOf" | "identityOwner" | "isActive" | "isValidDeviceProof" | "keyOf" | "multicall" | "ownerOf" | "resume" | "retire" | "revokeAll" | "statusOf" | "supportsInterface" | "suspend" | "version"): FunctionFragment;
 
     getEvent(nameOrSignatureOrTopic: "AllRevoked" | "DIDAttributeChanged" | "DIDDelegateChanged" | "DIDOwnerChanged" | "DeviceEnrolled" | "DeviceResumed" | "DeviceRetired" | "DeviceSuspended" | "EIP712DomainChanged"): EventFragment;
 
     encodeFunctionData(functionFragment: 'ROLE_REGISTRY', values?: undefined): string;
+encodeFunctionData(functionFragment: 'activeKeyOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'changed', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'deviceOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'eip712Domain', values?: undefined): string;
@@ -48,6 +49,7 @@ encodeFunctionData(functionFragment: 'suspend', values: [AddressLike, BytesLike]
 encodeFunctionData(functionFragment: 'version', values?: undefined): string;
 
     decodeFunctionResult(functionFragment: 'ROLE_REGISTRY', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'activeKeyOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'changed', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'deviceOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'eip712Domain', data: BytesLike): Result;
@@ -219,6 +221,14 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     
 
     
+    activeKeyOf: TypedContractMethod<
+      [device: AddressLike, ],
+      [[string, bigint] & {keyId: string, scheme: bigint }],
+      'view'
+    >
+    
+
+    
     changed: TypedContractMethod<
       [identity: AddressLike, ],
       [bigint],
@@ -368,6 +378,11 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     getFunction(nameOrSignature: 'ROLE_REGISTRY'): TypedContractMethod<
       [],
       [string],
+      'view'
+    >;
+getFunction(nameOrSignature: 'activeKeyOf'): TypedContractMethod<
+      [device: AddressLike, ],
+      [[string, bigint] & {keyId: string, scheme: bigint }],
       'view'
     >;
 getFunction(nameOrSignature: 'changed'): TypedContractMethod<

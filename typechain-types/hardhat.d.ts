@@ -11,6 +11,7 @@ import * as Contracts from "./index.js";
 declare module "@nomicfoundation/hardhat-ethers/types" {
   interface HardhatEthersHelpers extends HardhatEthersHelpersBase {
 getContractFactory(name: 'DataAccess', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DataAccess__factory>
+getContractFactory(name: 'DataAnchor', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DataAnchor__factory>
 getContractFactory(name: 'DeviceRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DeviceRegistry__factory>
 getContractFactory(name: 'DeviceWords', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DeviceWords__factory>
 getContractFactory(name: 'ERC1056', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.ERC1056__factory>
@@ -29,6 +30,7 @@ getContractFactory(name: 'Registry', signerOrOptions?: ethers.Signer | FactoryOp
 getContractFactory(name: 'RoleRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.RoleRegistry__factory>
 
 getContractAt(name: 'DataAccess', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DataAccess>
+getContractAt(name: 'DataAnchor', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DataAnchor>
 getContractAt(name: 'DeviceRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DeviceRegistry>
 getContractAt(name: 'DeviceWords', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DeviceWords>
 getContractAt(name: 'ERC1056', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.ERC1056>
@@ -47,6 +49,7 @@ getContractAt(name: 'Registry', address: string | ethers.Addressable, signer?: e
 getContractAt(name: 'RoleRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.RoleRegistry>
 
 deployContract(name: 'DataAccess', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DataAccess>
+deployContract(name: 'DataAnchor', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DataAnchor>
 deployContract(name: 'DeviceRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceRegistry>
 deployContract(name: 'DeviceWords', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceWords>
 deployContract(name: 'ERC1056', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ERC1056>
@@ -65,6 +68,7 @@ deployContract(name: 'Registry', signerOrOptions?: ethers.Signer | DeployContrac
 deployContract(name: 'RoleRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.RoleRegistry>
 
 deployContract(name: 'DataAccess', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DataAccess>
+deployContract(name: 'DataAnchor', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DataAnchor>
 deployContract(name: 'DeviceRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceRegistry>
 deployContract(name: 'DeviceWords', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceWords>
 deployContract(name: 'ERC1056', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ERC1056>

@@ -3,6 +3,7 @@
 /* eslint-disable */
 export * as factories from './factories/index.js';
 export type { DataAccess } from './DataAccess.js';
+export type { DataAnchor } from './DataAnchor.js';
 export type { DeviceRegistry } from './DeviceRegistry.js';
 export type { DeviceWords } from './libraries/DeviceWord.sol/DeviceWords.js';
 export type { ERC1056 } from './base/ERC1056.js';
@@ -24,6 +25,7 @@ export type { interfaces };
 export type { libraries };
 export type { test };
 export { DataAccess__factory } from './factories/DataAccess__factory.js';
+export { DataAnchor__factory } from './factories/DataAnchor__factory.js';
 export { DeviceRegistry__factory } from './factories/DeviceRegistry__factory.js';
 export { DeviceWords__factory } from './factories/libraries/DeviceWord.sol/DeviceWords__factory.js';
 export { ERC1056__factory } from './factories/base/ERC1056__factory.js';

@@ -6,6 +6,7 @@ export * as interfaces from './interfaces/index.js';
 export * as libraries from './libraries/index.js';
 export * as test from './test/index.js';
 export { DataAccess__factory } from './DataAccess__factory.js';
+export { DataAnchor__factory } from './DataAnchor__factory.js';
 export { DeviceRegistry__factory } from './DeviceRegistry__factory.js';
 export { FirmwareRegistry__factory } from './FirmwareRegistry__factory.js';
 export { RoleRegistry__factory } from './RoleRegistry__factory.js';

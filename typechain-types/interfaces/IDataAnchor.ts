@@ -11,11 +11,6 @@ import type { TypedContractEvent, TypedDeferredTopicFilter, TypedEventLog, Typed
 
 export declare namespace IDataAnchor {
       
-    export type AnchorRecordStruct = {logId: BytesLike, index: BigNumberish, kind: BigNumberish, tree: BigNumberish, firstSeq: BigNumberish, count: BigNumberish, tFirst: BigNumberish, tLast: BigNumberish, supersedes: BigNumberish, freshBlock: BigNumberish, freshState: BigNumberish, root: BytesLike, timestamp: BigNumberish, author: AddressLike}
-
-    export type AnchorRecordStructOutput = [logId: string, index: bigint, kind: bigint, tree: bigint, firstSeq: bigint, count: bigint, tFirst: bigint, tLast: bigint, supersedes: bigint, freshBlock: bigint, freshState: bigint, root: string, timestamp: bigint, author: string] & {logId: string, index: bigint, kind: bigint, tree: bigint, firstSeq: bigint, count: bigint, tFirst: bigint, tLast: bigint, supersedes: bigint, freshBlock: bigint, freshState: bigint, root: string, timestamp: bigint, author: string }
-  
-
     export type AnchorStruct = {logId: BytesLike, index: BigNumberish, kind: BigNumberish, tree: BigNumberish, firstSeq: BigNumberish, count: BigNumberish, tFirst: BigNumberish, tLast: BigNumberish, supersedes: BigNumberish, freshBlock: BigNumberish, freshHash: BytesLike, root: BytesLike, deadline: BigNumberish}
 
     export type AnchorStructOutput = [logId: string, index: bigint, kind: bigint, tree: bigint, firstSeq: bigint, count: bigint, tFirst: bigint, tLast: bigint, supersedes: bigint, freshBlock: bigint, freshHash: string, root: string, deadline: bigint] & {logId: string, index: bigint, kind: bigint, tree: bigint, firstSeq: bigint, count: bigint, tFirst: bigint, tLast: bigint, supersedes: bigint, freshBlock: bigint, freshHash: string, root: string, deadline: bigint }
@@ -24,6 +19,11 @@ export declare namespace IDataAnchor {
     export type HeadStruct = {nextSeq: BigNumberish, size: BigNumberish, lastMeasured: BigNumberish, lastAnchored: BigNumberish}
 
     export type HeadStructOutput = [nextSeq: bigint, size: bigint, lastMeasured: bigint, lastAnchored: bigint] & {nextSeq: bigint, size: bigint, lastMeasured: bigint, lastAnchored: bigint }
+  
+
+    export type AnchorRecordStruct = {logId: BytesLike, index: BigNumberish, kind: BigNumberish, tree: BigNumberish, firstSeq: BigNumberish, count: BigNumberish, tFirst: BigNumberish, tLast: BigNumberish, supersedes: BigNumberish, freshBlock: BigNumberish, freshState: BigNumberish, root: BytesLike, timestamp: BigNumberish, author: AddressLike}
+
+    export type AnchorRecordStructOutput = [logId: string, index: bigint, kind: bigint, tree: bigint, firstSeq: bigint, count: bigint, tFirst: bigint, tLast: bigint, supersedes: bigint, freshBlock: bigint, freshState: bigint, root: string, timestamp: bigint, author: string] & {logId: string, index: bigint, kind: bigint, tree: bigint, firstSeq: bigint, count: bigint, tFirst: bigint, tLast: bigint, supersedes: bigint, freshBlock: bigint, freshState: bigint, root: string, timestamp: bigint, author: string }
   
 
     export type ReadingStruct = {seq: BigNumberish, measuredAt: BigNumberish, commitment: BytesLike}
@@ -60,9 +60,9 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
 
   
     export namespace AnchoredEvent {
-      export type InputTuple = [logId: BytesLike, index: BigNumberish, author: AddressLike, record: IDataAnchor.AnchorRecordStruct];
-      export type OutputTuple = [logId: string, index: bigint, author: string, record: IDataAnchor.AnchorRecordStructOutput];
-      export interface OutputObject {logId: string, index: bigint, author: string, record: IDataAnchor.AnchorRecordStructOutput };
+      export type InputTuple = [logId: BytesLike, index: BigNumberish, author: AddressLike, span: BigNumberish, root: BytesLike, context: BigNumberish];
+      export type OutputTuple = [logId: string, index: bigint, author: string, span: bigint, root: string, context: bigint];
+      export interface OutputObject {logId: string, index: bigint, author: string, span: bigint, root: string, context: bigint };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -229,7 +229,7 @@ getFunction(nameOrSignature: 'version'): TypedContractMethod<
 
     filters: {
       
-      'Anchored(bytes32,uint64,address,tuple)': TypedContractEvent<AnchoredEvent.InputTuple, AnchoredEvent.OutputTuple, AnchoredEvent.OutputObject>;
+      'Anchored(bytes32,uint64,address,uint256,bytes32,uint256)': TypedContractEvent<AnchoredEvent.InputTuple, AnchoredEvent.OutputTuple, AnchoredEvent.OutputObject>;
       Anchored: TypedContractEvent<AnchoredEvent.InputTuple, AnchoredEvent.OutputTuple, AnchoredEvent.OutputObject>;
     
     };

@@ -23,11 +23,12 @@ export declare namespace IDeviceRegistry {
     }
 
   export interface IDeviceRegistryInterface extends Interface {
-    getFunction(nameOrSignature: "changed" | "deviceOf" | "enroll" | "epochOf" | "identityOwner" | "isActive" | "isValidDeviceProof" | "keyOf" | "ownerOf" | "resume" | "retire" | "revokeAll" | "statusOf" | "supportsInterface" | "suspend" | "version"): FunctionFragment;
+    getFunction(nameOrSignature: "activeKeyOf" | "changed" | "deviceOf" | "enroll" | "epochOf" | "identityOwner" | "isActive" | "isValidDeviceProof" | "keyOf" | "ownerOf" | "resume" | "retire" | "revokeAll" | "statusOf" | "supportsInterface" | "suspend" | "version"): FunctionFragment;
 
     getEvent(nameOrSignatureOrTopic: "AllRevoked" | "DIDAttributeChanged" | "DIDDelegateChanged" | "DIDOwnerChanged" | "DeviceEnrolled" | "DeviceResumed" | "DeviceRetired" | "DeviceSuspended"): EventFragment;
 
-    encodeFunctionData(functionFragment: 'changed', values: [AddressLike]): string;
+    encodeFunctionData(functionFragment: 'activeKeyOf', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'changed', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'deviceOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'enroll', values: [IDeviceRegistry.EnrollmentStruct, KeyProofStruct, BytesLike]): string;
 encodeFunctionData(functionFragment: 'epochOf', values: [AddressLike]): string;
@@ -44,7 +45,8 @@ encodeFunctionData(functionFragment: 'supportsInterface', values: [BytesLike]): 
 encodeFunctionData(functionFragment: 'suspend', values: [AddressLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'version', values?: undefined): string;
 
-    decodeFunctionResult(functionFragment: 'changed', data: BytesLike): Result;
+    decodeFunctionResult(functionFragment: 'activeKeyOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'changed', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'deviceOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'enroll', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'epochOf', data: BytesLike): Result;
@@ -193,6 +195,14 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
 
     
     
+    activeKeyOf: TypedContractMethod<
+      [device: AddressLike, ],
+      [[string, bigint] & {keyId: string, scheme: bigint }],
+      'view'
+    >
+    
+
+    
     changed: TypedContractMethod<
       [identity: AddressLike, ],
       [bigint],
@@ -323,7 +333,12 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
 
     getFunction<T extends ContractMethod = ContractMethod>(key: string | FunctionFragment): T;
 
-    getFunction(nameOrSignature: 'changed'): TypedContractMethod<
+    getFunction(nameOrSignature: 'activeKeyOf'): TypedContractMethod<
+      [device: AddressLike, ],
+      [[string, bigint] & {keyId: string, scheme: bigint }],
+      'view'
+    >;
+getFunction(nameOrSignature: 'changed'): TypedContractMethod<
       [identity: AddressLike, ],
       [bigint],
       'view'

@@ -7,6 +7,11 @@
 
   const _abi = [
   {
+    "inputs": [],
+    "name": "AnchorMalformed",
+    "type": "error"
+  },
+  {
     "inputs": [
       {
         "internalType": "address",
@@ -322,82 +327,22 @@
         "type": "address"
       },
       {
-        "components": [
-          {
-            "internalType": "bytes32",
-            "name": "logId",
-            "type": "bytes32"
-          },
-          {
-            "internalType": "uint64",
-            "name": "index",
-            "type": "uint64"
-          },
-          {
-            "internalType": "enum IDataAnchor.Kind",
-            "name": "kind",
-            "type": "uint8"
-          },
-          {
-            "internalType": "enum IDataAnchor.Tree",
-            "name": "tree",
-            "type": "uint8"
-          },
-          {
-            "internalType": "uint64",
-            "name": "firstSeq",
-            "type": "uint64"
-          },
-          {
-            "internalType": "uint64",
-            "name": "count",
-            "type": "uint64"
-          },
-          {
-            "internalType": "uint48",
-            "name": "tFirst",
-            "type": "uint48"
-          },
-          {
-            "internalType": "uint48",
-            "name": "tLast",
-            "type": "uint48"
-          },
-          {
-            "internalType": "uint64",
-            "name": "supersedes",
-            "type": "uint64"
-          },
-          {
-            "internalType": "uint64",
-            "name": "freshBlock",
-            "type": "uint64"
-          },
-          {
-            "internalType": "enum IDataAnchor.FreshState",
-            "name": "freshState",
-            "type": "uint8"
-          },
-          {
-            "internalType": "bytes32",
-            "name": "root",
-            "type": "bytes32"
-          },
-          {
-            "internalType": "uint64",
-            "name": "timestamp",
-            "type": "uint64"
-          },
-          {
-            "internalType": "address",
-            "name": "author",
-            "type": "address"
-          }
-        ],
         "indexed": false,
-        "internalType": "struct IDataAnchor.AnchorRecord",
-        "name": "record",
-        "type": "tuple"
+        "internalType": "uint256",
+        "name": "span",
+        "type": "uint256"
+      },
+      {
+        "indexed": false,
+        "internalType": "bytes32",
+        "name": "root",
+        "type": "bytes32"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "context",
+        "type": "uint256"
       }
     ],
     "name": "Anchored",
@@ -423,7 +368,7 @@
             "type": "uint8"
           },
           {
-            "internalType": "enum IDataAnchor.Tree",
+            "internalType": "enum Tree",
             "name": "tree",
             "type": "uint8"
           },
@@ -520,7 +465,7 @@
             "type": "uint8"
           },
           {
-            "internalType": "enum IDataAnchor.Tree",
+            "internalType": "enum Tree",
             "name": "tree",
             "type": "uint8"
           },
@@ -641,7 +586,7 @@
             "type": "uint8"
           },
           {
-            "internalType": "enum IDataAnchor.Tree",
+            "internalType": "enum Tree",
             "name": "tree",
             "type": "uint8"
           },
@@ -770,7 +715,7 @@
             "type": "uint8"
           },
           {
-            "internalType": "enum IDataAnchor.Tree",
+            "internalType": "enum Tree",
             "name": "tree",
             "type": "uint8"
           },
@@ -866,7 +811,7 @@
             "type": "uint8"
           },
           {
-            "internalType": "enum IDataAnchor.Tree",
+            "internalType": "enum Tree",
             "name": "tree",
             "type": "uint8"
           },

@@ -462,6 +462,30 @@
     "inputs": [
       {
         "internalType": "address",
+        "name": "device",
+        "type": "address"
+      }
+    ],
+    "name": "activeKeyOf",
+    "outputs": [
+      {
+        "internalType": "address",
+        "name": "keyId",
+        "type": "address"
+      },
+      {
+        "internalType": "enum Scheme",
+        "name": "scheme",
+        "type": "uint8"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
         "name": "identity",
         "type": "address"
       }
