@@ -186,6 +186,8 @@ export const revertMessages: RevertMessages = {
   MissingPrecompile: () =>
     "The chain cannot check P-256 signatures (no precompile at 0x100, EIP-7951): use a chain that can.",
   BlockNumberTooLarge: () => "The chain has more blocks than the contracts can count.",
+  RoleRegistryMismatch: ({ other, theirs, ours }) =>
+    `The contract at ${other} asks the RoleRegistry at ${theirs}, not that at ${ours}: deploy with the addresses of one deployment.`,
   P256PrecompileMissing: () =>
     "The chain cannot check P-256 signatures (no precompile at 0x100, EIP-7951): deploy to a chain that can.",
 };

@@ -55,6 +55,7 @@ contract DataAccess is IDataAccess, FleetAuthority {
         IDeviceRegistry deviceRegistry
     ) Registry("Touchstone DataAccess") FleetAuthority(roleRegistry) {
         KeyProofs.requirePrecompile();
+        _requireSameRoles(address(deviceRegistry));
         DEVICE_REGISTRY = deviceRegistry;
     }
 

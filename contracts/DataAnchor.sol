@@ -75,6 +75,7 @@ contract DataAnchor is IDataAnchor, FleetAuthority {
         IDeviceRegistry deviceRegistry
     ) Registry("Touchstone DataAnchor") FleetAuthority(roleRegistry) {
         KeyProofs.requirePrecompile();
+        _requireSameRoles(address(deviceRegistry));
         DEVICE_REGISTRY = deviceRegistry;
     }
 
@@ -173,7 +174,7 @@ contract DataAnchor is IDataAnchor, FleetAuthority {
         unchecked {
             uint256 pastSeq = words.firstSeq + words.count;
             if (words.kind == Kind.Correction) {
-                // It speaks of what is in the log, so it moves neither the sequence nor the time.
+                // It speaks of what is in the log, so it moves neither the sequence nor `lastMeasured`.
                 require(pastSeq <= nextSeq, CorrectionOutOfRange(uint64(nextSeq), uint64(pastSeq)));
             } else {
                 require(

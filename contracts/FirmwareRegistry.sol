@@ -105,7 +105,9 @@ contract FirmwareRegistry is IFirmwareRegistry, FleetAuthority, Multicall {
         uint32 signedBy = signerSet.requireQuorum(Quorum.Release, _hashTypedDataV4(releaseHash), proofs);
 
         word = word.withHighest(release.version);
-        product.word = release.heads & 1 == 0 ? word : word.withHead(release.version);
+        if (release.heads & 1 != 0) word = word.withHead(release.version);
+        // A message about heads that was signed before and not yet sent must not roll this back.
+        product.word = release.heads == 0 ? word : word.withNextNonce(Quorum.Release);
         _setPublishedHeads(product, release.heads, release.version);
         _digests[productId][release.version] = release.imageDigest;
         state.word = ReleaseWords.first(release);
@@ -135,7 +137,7 @@ contract FirmwareRegistry is IFirmwareRegistry, FleetAuthority, Multicall {
         _requireTransition(change, from);
         uint32 signedBy = signerSet.requireQuorum(change.quorum, _hashTypedDataV4(change.hash()), proofs);
 
-        product.word = product.word.withNextNonce(change.quorum);
+        product.word = _afterMessageOf(change.quorum, product.word);
         bool changed = change.status != from;
         if (changed) state.word = word.withStatus(change.status);
         if (_setHeads(product, change)) changed = true;
@@ -301,6 +303,13 @@ contract FirmwareRegistry is IFirmwareRegistry, FleetAuthority, Multicall {
         require(change.nonce == nonce, NonceStale(change.productId, change.quorum, nonce, change.nonce));
     }
 
+    /// @dev An emergency also voids the routine messages that were signed before it, so that none can undo it. The other way
+    ///      round, no routine message voids an emergency.
+    function _afterMessageOf(Quorum quorum, ProductWord word) private pure returns (ProductWord) {
+        word = word.withNextNonce(quorum);
+        return quorum == Quorum.Revoke ? word.withNextNonce(Quorum.Release) : word;
+    }
+
     // ------------------------------------------------------------------ private: heads
 
     /// @dev Makes a new release the head of those channels in the mask that have their heads outside of the product's word.
@@ -320,10 +329,11 @@ contract FirmwareRegistry is IFirmwareRegistry, FleetAuthority, Multicall {
             require(i == 0 || channel > previous, ChannelsNotAscending(previous, channel));
             previous = channel;
             uint64 current = _headOf(product, channel);
-            require(
-                change.quorum == Quorum.Release || (version == 0 && current == change.version),
-                QuorumInsufficient(change.quorum)
-            );
+            if (change.quorum == Quorum.Revoke) {
+                require(version == 0, QuorumInsufficient(change.quorum));
+                // The head has moved on: that must not hold up the emergency.
+                if (current != change.version) continue;
+            }
             require(
                 version == 0 || _releases[change.productId][_digests[change.productId][version]].word.canHead(channel),
                 HeadInvalid(change.productId, channel, version)

@@ -68,8 +68,7 @@ contract RoleRegistry is IRoleRegistry, Registry, Multicall {
 
     /// @inheritdoc IRoleRegistry
     function defineRole(address fleet, uint8 role, uint32 permissions) external override {
-        FleetWord state = _fleets[fleet];
-        if (msg.sender != state.governor(fleet)) _requireAdmin(fleet, state);
+        _requireGovernor(fleet, _fleets[fleet]);
         require(role >= Roles.FIRST_OWN && role < Roles.COUNT, RoleNotDefinable(role));
         require(permissions & ~Roles.DEFINABLE == 0, PermissionsNotAllowed(permissions));
 

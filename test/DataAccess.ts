@@ -30,7 +30,7 @@ import {
   type Access,
 } from "./support/access.js";
 import { DAY, ethers, FOR_EVER, loadFixture, networkHelpers, now } from "./support/chain.js";
-import { enrollDevice, wrongCallers } from "./support/fleet.js";
+import { deployFleet, enrollDevice, wrongCallers } from "./support/fleet.js";
 import { interfaceIdOf, REGISTRY_INTERFACE_IDS } from "./support/interface-id.js";
 import { wrongProofs } from "./support/signed-messages.js";
 import { structOf } from "./support/struct.js";
@@ -808,5 +808,16 @@ describe("DataAccess", () => {
         expect(structOf(await access.policyOf(device))).to.deep.equal({ owner: UNSET, device: UNSET, deviceSeq: 0n });
       }
     });
+  });
+});
+
+describe("DataAccess's deployment", () => {
+  it("refuses a DeviceRegistry that asks another RoleRegistry", async () => {
+    const { devices, roles } = await loadFixture(deployFleet);
+    const others = await ethers.deployContract("RoleRegistry");
+    const factory = await ethers.getContractFactory("DataAccess");
+    await expect(factory.deploy(others, devices))
+      .to.be.revertedWithCustomError(factory, "RoleRegistryMismatch")
+      .withArgs(await devices.getAddress(), await roles.getAddress(), await others.getAddress());
   });
 });

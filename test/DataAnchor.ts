@@ -974,3 +974,14 @@ describe("DataAnchor", () => {
     });
   });
 });
+
+describe("DataAnchor's deployment", () => {
+  it("refuses a DeviceRegistry that asks another RoleRegistry", async () => {
+    const { devices, roles } = await loadFixture(deployFleet);
+    const others = await ethers.deployContract("RoleRegistry");
+    const factory = await ethers.getContractFactory("DataAnchor");
+    await expect(factory.deploy(others, devices))
+      .to.be.revertedWithCustomError(factory, "RoleRegistryMismatch")
+      .withArgs(await devices.getAddress(), await roles.getAddress(), await others.getAddress());
+  });
+});

@@ -30,6 +30,9 @@ import {
 import { wrongProofs } from "./support/signed-messages.js";
 import { structOf } from "./support/struct.js";
 
+/** The releases that `deployReleases` publishes as heads: each counts as a message of the Release quorum. */
+const PUBLISHED = 2n;
+
 const statusName = (status: Status): string => Object.keys(STATUS)[status]!;
 
 /** Brings the release V1 from Live to a status. */
@@ -81,7 +84,7 @@ describe("FirmwareRegistry.setStatus", () => {
         .to.emit(firmware, "StatusChanged")
         .withArgs(productId, V1, STATUS.Live, STATUS.Yanked, QUORUM.Revoke, [], 0, maskOf(suite, [keys.officer]));
 
-      expect(await stateOf(suite)).to.deep.equal([STATUS.Yanked, 0n, 1n]);
+      expect(await stateOf(suite)).to.deep.equal([STATUS.Yanked, PUBLISHED + 1n, 1n]);
     });
 
     it("leaves all else of the release as it was", async () => {
@@ -367,17 +370,23 @@ describe("FirmwareRegistry.setStatus", () => {
         .withArgs(suite.productId, V1, STATUS.Live, STATUS.Live);
     });
 
-    for (const [why, channel, version] of [
-      ["to empty the head that another release is", 1, 0n],
-      ["to empty a head that is empty", 2, 0n],
-      ["to move a head", 0, V2],
-    ] as const) {
-      it(`refuses the Revoke quorum ${why}`, async () => {
-        const heads = [{ channel, version }];
-        const { suite, sent } = await refuse({ status: STATUS.Yanked, quorum: QUORUM.Revoke, heads });
-        await expect(sent).to.be.revertedWithCustomError(suite.firmware, "QuorumInsufficient").withArgs(QUORUM.Revoke);
-      });
-    }
+    it("refuses the Revoke quorum to move a head", async () => {
+      const heads = [{ channel: 0, version: V2 }];
+      const { suite, sent } = await refuse({ status: STATUS.Yanked, quorum: QUORUM.Revoke, heads });
+      await expect(sent).to.be.revertedWithCustomError(suite.firmware, "QuorumInsufficient").withArgs(QUORUM.Revoke);
+    });
+
+    it("leaves the heads that another release is, or that are empty, to themselves when the Revoke quorum names them", async () => {
+      const suite = await loadFixture(deployReleases);
+      const before = await headsOf(suite);
+      const heads = [0, 1, 2].map((channel) => ({ channel, version: 0n }));
+      await setStatus(
+        suite,
+        await makeStatusChange(suite, { version: V1, status: STATUS.Yanked, quorum: QUORUM.Revoke, heads }),
+      );
+      expect(before.slice(0, 3)).to.deep.equal([V1, V2, 0n]);
+      expect(await headsOf(suite)).to.deep.equal([0n, ...before.slice(1)]);
+    });
   });
 
   describe("nonces", () => {
@@ -394,7 +403,56 @@ describe("FirmwareRegistry.setStatus", () => {
 
       await setStatus(suite, emergency);
 
-      expect(await stateOf(suite)).to.deep.equal([STATUS.Yanked, 2n, 1n]);
+      expect(await stateOf(suite)).to.deep.equal([STATUS.Yanked, PUBLISHED + 3n, 1n]);
+    });
+
+    it("keep a routine message that is not sent yet from undoing an emergency", async () => {
+      const suite = await loadFixture(deployReleases);
+      const promotion = await makeStatusChange(suite, {
+        version: V1,
+        status: STATUS.Live,
+        heads: [{ channel: 1, version: V1 }],
+      });
+      await setStatus(
+        suite,
+        await makeStatusChange(suite, { version: V1, status: STATUS.Yanked, quorum: QUORUM.Revoke }),
+      );
+
+      await expect(setStatus(suite, promotion))
+        .to.be.revertedWithCustomError(suite.firmware, "NonceStale")
+        .withArgs(suite.productId, QUORUM.Release, PUBLISHED + 1n, PUBLISHED);
+      expect(await stateOf(suite)).to.deep.equal([STATUS.Yanked, PUBLISHED + 1n, 1n]);
+    });
+
+    it("keep a message about heads that is not sent yet from rolling back a publication", async () => {
+      const suite = await loadFixture(deployReleases);
+      const back = await makeStatusChange(suite, {
+        version: V1,
+        status: STATUS.Live,
+        heads: [{ channel: 1, version: V1 }],
+      });
+      await publish(suite, await makeRelease(suite, { version: V3 + 1n, heads: 0b10 }));
+
+      await expect(setStatus(suite, back))
+        .to.be.revertedWithCustomError(suite.firmware, "NonceStale")
+        .withArgs(suite.productId, QUORUM.Release, PUBLISHED + 1n, PUBLISHED);
+      expect((await headsOf(suite))[1]).to.equal(V3 + 1n);
+    });
+
+    it("let an emergency through after a publication took the heads that it names", async () => {
+      const suite = await loadFixture(deployReleases);
+      const emergency = await makeStatusChange(suite, {
+        version: V1,
+        status: STATUS.Yanked,
+        quorum: QUORUM.Revoke,
+        heads: [{ channel: 0, version: 0n }],
+      });
+      await publish(suite, await makeRelease(suite, { version: V3 + 1n, heads: 0b01 }));
+
+      await setStatus(suite, emergency);
+
+      expect(await stateOf(suite)).to.deep.equal([STATUS.Yanked, PUBLISHED + 2n, 1n]);
+      expect((await headsOf(suite))[0]).to.equal(V3 + 1n);
     });
 
     for (const [quorum, name] of [
@@ -407,19 +465,21 @@ describe("FirmwareRegistry.setStatus", () => {
         await setStatus(suite, change);
         // The release is Live again, so only the nonce stands in the way.
         await setStatus(suite, await makeStatusChange(suite, { version: V1, status: STATUS.Live }));
-        const current = quorum === QUORUM.Release ? 2 : 1;
+        const current = quorum === QUORUM.Release ? PUBLISHED + 2n : 1n;
 
         await expect(setStatus(suite, change))
           .to.be.revertedWithCustomError(suite.firmware, "NonceStale")
-          .withArgs(suite.productId, quorum, current, 0);
+          .withArgs(suite.productId, quorum, current, change.nonce);
       });
     }
 
     it("refuse a message ahead of its turn", async () => {
       const suite = await loadFixture(deployReleases);
-      await expect(setStatus(suite, await makeStatusChange(suite, { version: V1, status: STATUS.Yanked, nonce: 1 })))
+      await expect(
+        setStatus(suite, await makeStatusChange(suite, { version: V1, status: STATUS.Yanked, nonce: PUBLISHED + 1n })),
+      )
         .to.be.revertedWithCustomError(suite.firmware, "NonceStale")
-        .withArgs(suite.productId, QUORUM.Release, 0, 1);
+        .withArgs(suite.productId, QUORUM.Release, PUBLISHED, PUBLISHED + 1n);
     });
   });
 

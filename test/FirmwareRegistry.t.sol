@@ -379,6 +379,7 @@ contract FirmwareHandler is SignedFirmware {
             for (uint256 i = 0; i < 8; ++i) {
                 if ((release.heads >> i) & 1 != 0) heads[i] = highest;
             }
+            if (release.heads != 0) ++nonces[uint8(Firmware.Quorum.Release)];
         } catch {
             if (isRight) ++surprises;
         }
@@ -408,9 +409,12 @@ contract FirmwareHandler is SignedFirmware {
             if (!isRight) ++surprises;
             ++changed;
             ++nonces[uint8(change.quorum)];
+            if (change.quorum == Firmware.Quorum.Revoke) ++nonces[uint8(Firmware.Quorum.Release)];
             _expected[change.version].status = change.status;
             for (uint256 i = 0; i < change.heads.length; ++i) {
-                heads[change.heads[i].channel] = change.heads[i].version;
+                uint8 channel = change.heads[i].channel;
+                if (change.quorum == Firmware.Quorum.Revoke && heads[channel] != change.version) continue;
+                heads[channel] = change.heads[i].version;
             }
         } catch {
             if (isRight) ++surprises;
@@ -472,7 +476,8 @@ contract FirmwareHandler is SignedFirmware {
         for (uint256 i = 0; i < change.heads.length; ++i) {
             Firmware.ChannelHead memory head = change.heads[i];
             if (head.channel > 7 || (i > 0 && head.channel <= change.heads[i - 1].channel)) return false;
-            if (byRevoke && (head.version != 0 || heads[head.channel] != change.version)) return false;
+            if (byRevoke && head.version != 0) return false;
+            if (byRevoke && heads[head.channel] != change.version) continue;
             if (head.version != heads[head.channel]) changes = true;
             if (head.version == 0) continue;
             Firmware.Status status = head.version == change.version ? change.status : _expected[head.version].status;

@@ -345,7 +345,7 @@ describe("FirmwareRegistry", () => {
       expect(await firmware.headOf(productId, 0)).to.equal(0n);
       expect(await firmware.headOf(productId, 1)).to.equal(V1);
       const product = await firmware.productOf(productId);
-      expect([product.highest, product.releaseNonce, product.revokeNonce]).to.deep.equal([V1, 0n, 0n]);
+      expect([product.highest, product.releaseNonce, product.revokeNonce]).to.deep.equal([V1, 1n, 0n]);
       expect([...(await firmware.verify(productId, release.imageDigest, 412_160))]).to.deep.equal([
         true,
         BigInt(REASON.Authorised),

@@ -9,14 +9,29 @@ import {Registry} from "./Registry.sol";
 /// @dev A fleet that is the caller's own account needs no question: an account always governs itself, and a fleet
 ///      handle has no key, so it never calls. This saves a cold call of about 9,000 gas.
 abstract contract FleetAuthority is Registry {
+    // ------------------------------------------------------------------ errors
+
+    /// @notice The contract `other` asks another RoleRegistry: the two would follow different governors for ever.
+    error RoleRegistryMismatch(address other, address theirs, address ours);
+
+    // ------------------------------------------------------------------ immutables
+
     /// @notice Where governors and roles are kept.
     IRoleRegistry public immutable ROLE_REGISTRY;
+
+    // ------------------------------------------------------------------ constructor
 
     constructor(IRoleRegistry roleRegistry) {
         ROLE_REGISTRY = roleRegistry;
     }
 
     // ------------------------------------------------------------------ internal
+
+    /// @dev For the constructors of contracts that ask another one.
+    function _requireSameRoles(address other) internal view {
+        IRoleRegistry theirs = FleetAuthority(other).ROLE_REGISTRY();
+        require(theirs == ROLE_REGISTRY, RoleRegistryMismatch(other, address(theirs), address(ROLE_REGISTRY)));
+    }
 
     function _isGovernor(address fleet, address account) internal view returns (bool) {
         return account == fleet || account == ROLE_REGISTRY.governorOf(fleet);

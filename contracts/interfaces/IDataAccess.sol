@@ -71,7 +71,8 @@ interface IDataAccess is IRegistry {
         bool byOwner;
     }
 
-    /// @notice One half of a device's policy: the most that can be shared. Both halves must allow.
+    /// @notice One half of a device's policy: the most that can be shared with outsiders. Both halves must allow.
+    /// @dev Members of the owner's fleet are no outsiders: a role shows them what it permits.
     /// @param isSet Whether it was ever set; an unset half limits nothing and makes nothing public.
     /// @param ceiling The permissions that grants may convey at all.
     /// @param publicRead The Read permissions that everyone may have. The owner's half gives them, within its own ceiling; the
@@ -94,7 +95,7 @@ interface IDataAccess is IRegistry {
         uint32 deviceSeq;
     }
 
-    /// @notice EIP-712 message by which a device says how much of it can be shared at most, whoever owns it.
+    /// @notice EIP-712 message by which a device says how much of it grants can share at most, whoever owns it.
     /// @param epoch The device's present epoch.
     /// @param seq The present `deviceSeq`.
     /// @param deadline Unix seconds until which the message is valid.

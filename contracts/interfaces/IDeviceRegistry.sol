@@ -110,8 +110,9 @@ interface IDeviceRegistry is IRegistry, IERC1056 {
 
     /// @notice Enrols a device: it proves its key and names its owner, and the owner agrees.
     /// @dev Anyone may send. The owner agrees by sending, through a member with Enroll sending, or with
-    ///      `ownerSignature` by its governor over the same message. The same enrolment again does nothing and emits
-    ///      nothing, so a relayer may repeat it. Reverts: ManifestUnknown, IdReserved, DeviceStatusInvalid (retired),
+    ///      `ownerSignature` by its governor over the same message. The same enrolment again (device, scheme,
+    ///      owner and manifest) does nothing and emits nothing, so a relayer may repeat it: that such a call succeeds
+    ///      shows nothing about its proofs. Reverts: ManifestUnknown, IdReserved, DeviceStatusInvalid (retired),
     ///      DeviceAlreadyEnrolled, DeadlinePassed, DeadlineTooFar, KeyProofInvalid, SignatureInvalid,
     ///      CallerLacksPermission (no owner signature given).
     /// @param ownerSignature Empty if the sender speaks for the owner.
@@ -133,8 +134,9 @@ interface IDeviceRegistry is IRegistry, IERC1056 {
 
     /// @notice Ends all grants on the device and all that the owner signed for it, and clears its DID document of all
     ///         but owner and key.
-    /// @dev By the owner. Reverts: CallerNotGovernor, DeviceStatusInvalid, PublicKeyMismatch, DeviceChangedInBlock,
-    ///      EpochExhausted.
+    /// @dev By the owner. A member with Suspend who changes the device in the same block makes this revert: take such a
+    ///      member's roles first. Reverts: CallerNotGovernor, DeviceStatusInvalid, PublicKeyMismatch,
+    ///      DeviceChangedInBlock, EpochExhausted.
     /// @param publicKey The key that speaks for the device now, 64 bytes qx ‖ qy; empty for an account and, as the key is
     ///        not in the document then, ignored for a suspended device.
     function revokeAll(address device, bytes calldata publicKey) external;
@@ -164,7 +166,8 @@ interface IDeviceRegistry is IRegistry, IERC1056 {
     function activeKeyOf(address device) external view returns (address keyId, Scheme scheme);
 
     /// @notice Whether the device is active and its key signed the digest.
-    /// @dev Its use is Authentication: a device logs in to a server. Reverts only if an account with code (ERC-1271)
-    ///      makes it run out of gas.
+    /// @dev Its use is Authentication: a device logs in to a server, which computes the digest itself, or it would take a
+    ///      proof of something else for a login. Reverts only if it runs out of gas, as an account with code
+    ///      (ERC-1271) can make it.
     function isValidDeviceProof(address device, bytes32 digest, KeyProof calldata proof) external view returns (bool);
 }

@@ -139,15 +139,15 @@ interface IFirmwareRegistry is IRegistry {
 
     /// @notice EIP-712 message by which a quorum changes the status of a release, and heads with it.
     /// @dev The Release quorum brings Live to Yanked and back and either of them to Revoked, or changes heads alone, with the
-    ///      status as it is. The Revoke quorum brings to Yanked, and the heads that name the release to 0. Heads that are
-    ///      not named stay as they are.
+    ///      status as it is. The Revoke quorum brings to Yanked, and the heads that it names to 0 where they are
+    ///      still the release; those that have moved on stay as they are, as do all heads that are not named.
     /// @param productId The product.
     /// @param version The release.
     /// @param status What it becomes: Live, Yanked or Revoked.
     /// @param quorum Who signs: Release or Revoke.
     /// @param heads Heads that change with it, by strictly ascending channel.
     /// @param epoch Epoch of the signer set.
-    /// @param nonce Number of status messages of this quorum before.
+    /// @param nonce The product's present count for this quorum, see Product.
     /// @param deadline Unix seconds until which the message is valid.
     struct StatusChange {
         bytes32 productId;
@@ -176,8 +176,9 @@ interface IFirmwareRegistry is IRegistry {
     /// @notice What the registry keeps of a product.
     /// @param setHash keccak256(abi.encode(productId, signerSet)); 0 for a product that does not exist.
     /// @param highest Highest version ever published.
-    /// @param releaseNonce Status messages of the Release quorum so far.
-    /// @param revokeNonce Status messages of the Revoke quorum so far.
+    /// @param releaseNonce Counts what a status message of the Release quorum must not overlook: the status messages of both
+    ///        quorums, and the releases that were published as heads.
+    /// @param revokeNonce Counts the status messages of the Revoke quorum.
     struct Product {
         bytes32 setHash;
         uint64 highest;
@@ -292,7 +293,8 @@ interface IFirmwareRegistry is IRegistry {
         Release release
     );
 
-    /// @notice The status of the release became `status`, and the heads named are as they say.
+    /// @notice The status of the release became `status`, and the heads named are as they say; those that the Revoke quorum
+    ///         named and that were not the release are as they were.
     /// @param signedBy Mask: bit n stands for signer n of the set.
     event StatusChanged(
         bytes32 indexed productId,
@@ -311,7 +313,9 @@ interface IFirmwareRegistry is IRegistry {
     // ------------------------------------------------------------------ products and releases
 
     /// @notice Creates a product with its signers.
-    /// @dev By the vendor's governor or its member with PublishManifest. Reverts: CallerLacksPermission, ProductExists,
+    /// @dev By the vendor's governor or its member with PublishManifest, for good: the id says nothing about the signers,
+    ///      so check them (ProductCreated) before devices trust it, and give PublishManifest to whom you trust with it.
+    ///      Reverts: CallerLacksPermission, ProductExists,
     ///      SignerSetInvalid, IdReserved, SignersNotAscending, SignerRolesInvalid, ThresholdInvalid.
     function createProduct(
         address vendor,

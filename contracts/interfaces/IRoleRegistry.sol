@@ -118,11 +118,12 @@ interface IRoleRegistry is IRegistry {
     function renounceRoles(address fleet) external;
 
     /// @notice Says what one of the fleet's own roles permits, for all who hold it now or later.
-    /// @dev By the governor or an Admin. Reverts: CallerLacksPermission, RoleNotDefinable, PermissionsNotAllowed.
+    /// @dev By the governor alone: an Admin could otherwise widen a role that somebody holds for longer than itself, or join
+    ///      what declareExclusive separates. Reverts: CallerNotGovernor, RoleNotDefinable, PermissionsNotAllowed.
     function defineRole(address fleet, uint8 role, uint32 permissions) external;
 
     /// @notice Separates two duties for ever: from now on nobody is given both roles.
-    /// @dev By the governor. Who holds both already keeps them until they are set again: members cannot be listed on
+    /// @dev By the governor, who also sees to it that no own role permits what is separated. Who holds both already keeps them until they are set again: members cannot be listed on
     ///      chain. Reverts: CallerNotGovernor, ExclusionInvalid, ExclusionExists.
     function declareExclusive(address fleet, uint8 roleA, uint8 roleB) external;
 
@@ -142,7 +143,8 @@ interface IRoleRegistry is IRegistry {
 
     /// @notice Takes over a fleet that was offered to the caller.
     /// @dev Voids pending transfers of the fleet's devices. Grants on its devices survive; end them with
-    ///      DeviceRegistry.revokeAll. Reverts: CallerNotPendingGovernor.
+    ///      DeviceRegistry.revokeAll. The fleet's own roles, its exclusions and the signers of its firmware products
+    ///      survive too: look at them first. Reverts: CallerNotPendingGovernor.
     /// @param keepRoles Whether the members keep their roles. Until this call is mined the old governor can give more: take
     ///        over a team only from someone you trust.
     function acceptGovernor(address fleet, bool keepRoles) external;

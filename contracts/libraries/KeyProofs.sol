@@ -39,7 +39,8 @@ library KeyProofs {
     }
 
     /// @notice Whether `proof` shows that the key `keyId` signed `digest`.
-    /// @dev Never reverts, but an ERC-1271 contract can burn 63/64 of the gas that is left.
+    /// @dev Reverts only for want of gas: an ERC-1271 contract can burn 63/64 of what is left, and OpenZeppelin takes a
+    ///      precompile that has too little for broken and burns all.
     function isValid(
         address keyId,
         Scheme scheme,

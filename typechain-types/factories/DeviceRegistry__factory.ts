@@ -253,6 +253,27 @@ import type { NonPayableOverrides } from "../common.js"
     "inputs": [
       {
         "internalType": "address",
+        "name": "other",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "theirs",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "ours",
+        "type": "address"
+      }
+    ],
+    "name": "RoleRegistryMismatch",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
         "name": "signer",
         "type": "address"
       },

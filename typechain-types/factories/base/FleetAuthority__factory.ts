@@ -90,6 +90,27 @@
     "inputs": [
       {
         "internalType": "address",
+        "name": "other",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "theirs",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "ours",
+        "type": "address"
+      }
+    ],
+    "name": "RoleRegistryMismatch",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
         "name": "signer",
         "type": "address"
       },
