@@ -1,12 +1,13 @@
 import { expect } from "chai";
 import { AbiCoder, concat, getBytes, hexlify, id, toBeHex, ZeroAddress, ZeroHash } from "ethers";
+import { network } from "hardhat";
 
 import { createP256Key, Scheme, type Key } from "../client/keys.js";
 import { anchorMessage, messageDigest, messageDomain, type MessageDomain } from "../client/typed-data.js";
 import {
-  DataAnchor__factory,
   IDataAnchor__factory,
   IRegistry__factory,
+  KeyProofs__factory,
   type DataAnchor,
   type IDataAnchor,
 } from "../typechain-types/index.js";
@@ -45,7 +46,7 @@ interface Logs extends Fleet {
 
 async function deployLogs(): Promise<Logs> {
   const suite = await deployFleet();
-  const data = await new DataAnchor__factory(suite.actors.stranger).deploy(suite.roles, suite.devices);
+  const data = await ethers.deployContract("DataAnchor", [suite.roles, suite.devices]);
   const domain = messageDomain({ contract: "DataAnchor", chainId: suite.chainId, address: await data.getAddress() });
   return {
     ...suite,
@@ -966,6 +967,13 @@ describe("DataAnchor", () => {
       for (const interfaceId of ["0xffffffff", "0x00000000"]) {
         expect(await data.supportsInterface(interfaceId), interfaceId).to.equal(false);
       }
+    });
+
+    it("is refused by a chain that cannot check P-256 signatures", async () => {
+      const older = await network.create({ override: { hardfork: "prague" } });
+      await expect(
+        older.ethers.deployContract("DataAnchor", [BLOCK_HASHES, BLOCK_HASHES]),
+      ).to.be.revertedWithCustomError({ interface: KeyProofs__factory.createInterface() }, "P256PrecompileMissing");
     });
 
     it("takes no ether", async () => {

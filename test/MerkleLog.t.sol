@@ -221,6 +221,15 @@ contract MerkleLogTest is Test {
         }
     }
 
+    function test_consistencyRefusesAnEmptyProofOfDifferentSizes() public view {
+        bytes32[] memory leaves = _leaves(5, 4);
+        for (uint256 oldSize = 1; oldSize < 5; ++oldSize) {
+            bytes32 oldRoot = Rfc9162.root(leaves, 0, oldSize, false);
+            bytes32 newRoot = Rfc9162.root(leaves, 0, 5, false);
+            assertFalse(_log.isConsistent(Tree.Keccak256, oldRoot, oldSize, newRoot, 5, new bytes32[](0)));
+        }
+    }
+
     function testFuzz_consistencyRefusesWhatIsAltered(
         uint256 seed,
         uint256 oldSize,
