@@ -29,8 +29,9 @@ abstract contract FleetAuthority is Registry {
 
     /// @dev For the constructors of contracts that ask another one.
     function _requireSameRoles(address other) internal view {
-        IRoleRegistry theirs = FleetAuthority(other).ROLE_REGISTRY();
-        require(theirs == ROLE_REGISTRY, RoleRegistryMismatch(other, address(theirs), address(ROLE_REGISTRY)));
+        address theirs = address(FleetAuthority(other).ROLE_REGISTRY());
+        address ours = address(ROLE_REGISTRY);
+        require(theirs == ours, RoleRegistryMismatch(other, theirs, ours));
     }
 
     function _isGovernor(address fleet, address account) internal view returns (bool) {

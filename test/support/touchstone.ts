@@ -3,13 +3,6 @@ import type { HardhatEthersSigner } from "@nomicfoundation/hardhat-ethers/types"
 import { connectTouchstone, type Touchstone } from "../../client/connect.js";
 import type { Addresses } from "../../client/deployments.js";
 import { accountKey, createP256Key, Scheme, type Key, type P256Key } from "../../client/keys.js";
-import {
-  DataAccess__factory,
-  DataAnchor__factory,
-  DeviceRegistry__factory,
-  FirmwareRegistry__factory,
-  RoleRegistry__factory,
-} from "../../typechain-types/index.js";
 
 import { ethers } from "./chain.js";
 
@@ -27,11 +20,11 @@ export interface Deployed {
 
 /** Deploys all contracts; the deployer is nobody in particular to them. */
 export async function deployContracts(deployer: HardhatEthersSigner): Promise<Addresses> {
-  const roles = await new RoleRegistry__factory(deployer).deploy();
-  const devices = await new DeviceRegistry__factory(deployer).deploy(roles);
-  const access = await new DataAccess__factory(deployer).deploy(roles, devices);
-  const anchors = await new DataAnchor__factory(deployer).deploy(roles, devices);
-  const firmware = await new FirmwareRegistry__factory(deployer).deploy(roles);
+  const roles = await ethers.deployContract("RoleRegistry", deployer);
+  const devices = await ethers.deployContract("DeviceRegistry", [roles], deployer);
+  const access = await ethers.deployContract("DataAccess", [roles, devices], deployer);
+  const anchors = await ethers.deployContract("DataAnchor", [roles, devices], deployer);
+  const firmware = await ethers.deployContract("FirmwareRegistry", [roles], deployer);
   return {
     RoleRegistry: await roles.getAddress(),
     DeviceRegistry: await devices.getAddress(),
