@@ -150,6 +150,7 @@ contract FirmwareRegistryGasTest is SignedFirmware {
         change.quorum = quorum;
         change.heads = new Firmware.ChannelHead[](1);
         change.epoch = 1;
+        if (quorum == Firmware.Quorum.Release) change.nonce = registry.productOf(byAccounts).releaseNonce;
         change.deadline = uint40(block.timestamp + 1 days);
         Firmware.SignerSet memory signerSet = accounts;
         Firmware.SignerProof[] memory proofs = sign(signerSet, digestOf(change), mask);
