@@ -1,7 +1,9 @@
 import { setTimeout } from "node:timers/promises";
 
 import {
+  isAddressable,
   isError,
+  type Addressable,
   type ContractRunner,
   type ContractTransaction,
   type TransactionReceipt,
@@ -57,9 +59,27 @@ export async function send(options: SendOptions, populate: () => Promise<Contrac
     // The state may move between rehearsal and block, so that one write costs more than it did.
     return runner.sendTransaction({ ...transaction, gasLimit: gas + gas / 10n });
   };
-  const response = await ask(() => attempt().catch(async (error: unknown) => retryNonce(error, attempt)));
+  const response = await askAs(runner, () => attempt().catch(async (error: unknown) => retryNonce(error, attempt)));
   const receipt = await waitFor(response, options);
   return { receipt, events: eventsIn(touchstone, receipt) };
+}
+
+/**
+ * Asks as `ask` does, and says who cannot pay where that is the matter.
+ *
+ * @throws TouchstoneError as ask; INSUFFICIENT_FUNDS with `sender` in its details.
+ */
+export async function askAs<T>(sender: Addressable, question: () => Promise<T>): Promise<T> {
+  try {
+    return await ask(question);
+  } catch (error) {
+    if (!(error instanceof TouchstoneError) || error.code !== "INSUFFICIENT_FUNDS") throw error;
+    const address = await sender.getAddress();
+    throw new TouchstoneError(error.code, `${address}: ${error.message}`, {
+      details: { ...error.details, sender: address },
+      cause: error,
+    });
+  }
 }
 
 /** ethers remembers a nonce for a quarter of a second, which is too long for who sends two transactions in a row. */
@@ -69,10 +89,10 @@ async function retryNonce<T>(error: unknown, attempt: () => Promise<T>): Promise
   return attempt();
 }
 
-type Sender = Required<Pick<ContractRunner, "estimateGas" | "sendTransaction">>;
+type Sender = Required<Pick<ContractRunner, "estimateGas" | "sendTransaction">> & Addressable;
 
 function requireSender(runner: ContractRunner): Sender {
-  if (runner.sendTransaction === undefined || runner.estimateGas === undefined) {
+  if (runner.sendTransaction === undefined || runner.estimateGas === undefined || !isAddressable(runner)) {
     throw new TouchstoneError(
       "RUNNER_READ_ONLY",
       "The runner is a provider and cannot send: connect Touchstone with a signer, `touchstone.connect(signer)`.",

@@ -3,7 +3,15 @@ import { dirname } from "node:path";
 
 import type { network } from "hardhat";
 
-import { contractNames, deploymentPath, type Addresses, type Deployment } from "../../client/index.js";
+import {
+  ask,
+  askAs,
+  contractNames,
+  deploymentPath,
+  TouchstoneError,
+  type Addresses,
+  type Deployment,
+} from "../../client/index.js";
 import Touchstone from "../../ignition/modules/Touchstone.js";
 
 /** A chain that Hardhat is connected to. */
@@ -11,6 +19,7 @@ export type Connection = Awaited<ReturnType<typeof network.create>>;
 
 /** Folder with one file for each chain, from which the client takes the addresses unless told. */
 const DEPLOYMENTS = "deployments";
+const NO_ACCOUNT = "The network has no account that could deploy: set the variable with its private key, see README.";
 /** The id that local chains share, whichever of them is running. */
 const LOCAL_CHAIN_ID = 31_337n;
 
@@ -19,6 +28,7 @@ const LOCAL_CHAIN_ID = 31_337n;
  * goes on where it stopped. Chains that live in this process leave no file.
  *
  * @param folder Where the chain's file is written.
+ * @throws TouchstoneError CHAIN_UNREACHABLE, INSUFFICIENT_FUNDS, RPC_FAILED. What was deployed before stays, and is gone on from.
  * @returns The deployment and, unless the chain lives in this process, the path of its file.
  */
 export async function deploySuite(
@@ -26,11 +36,12 @@ export async function deploySuite(
   folder = DEPLOYMENTS,
 ): Promise<Deployment & { path: string | undefined }> {
   const { provider } = connection.ethers;
-  const { chainId } = await provider.getNetwork();
-  const block = await provider.getBlockNumber();
-  const deployed = await connection.ignition.deploy(Touchstone, {
-    deploymentId: await deploymentIdOf(connection, chainId),
-  });
+  const { chainId } = await ask(() => provider.getNetwork());
+  const block = await ask(() => provider.getBlockNumber());
+  const deploymentId = await deploymentIdOf(connection, chainId);
+  const [deployer] = await connection.ethers.getSigners();
+  if (deployer === undefined) throw new TouchstoneError("RUNNER_READ_ONLY", NO_ACCOUNT);
+  const deployed = await askAs(deployer, () => connection.ignition.deploy(Touchstone, { deploymentId }));
   const contracts: Addresses = {
     RoleRegistry: await deployed.roleRegistry.getAddress(),
     DeviceRegistry: await deployed.deviceRegistry.getAddress(),

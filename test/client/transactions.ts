@@ -157,7 +157,9 @@ describe("send", () => {
     const { touchstone, other } = await loadFixture(deployTouchstone);
     await networkHelpers.setBalance(other.address, 1_000n);
     const poor = touchstone.connect(other);
-    await errorOf("INSUFFICIENT_FUNDS", () => send({ touchstone: poor }, createFleet(poor)));
+    const error = await errorOf("INSUFFICIENT_FUNDS", () => send({ touchstone: poor }, createFleet(poor)));
+    expect(error.details).to.have.property("sender", other.address);
+    expect(error.message).to.match(new RegExp(`^${other.address}: The sender has not enough ether`));
   });
 
   it("says that the chain is gone", async () => {
