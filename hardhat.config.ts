@@ -43,12 +43,14 @@ export default defineConfig({
     sepolia: {
       type: "http",
       chainType: "l1",
+      chainId: 11_155_111,
       url: configVariable("SEPOLIA_URL"),
       accounts: [configVariable("SEPOLIA_PRIVATE_KEY")],
     },
     baseSepolia: {
       type: "http",
       chainType: "op",
+      chainId: 84_532,
       url: configVariable("BASE_SEPOLIA_URL"),
       accounts: [configVariable("BASE_SEPOLIA_PRIVATE_KEY")],
     },

@@ -12,7 +12,8 @@ import {
   type Permission,
   type ReadPermission,
 } from "./enumerations.js";
-import { proofBy, type Prover } from "./keys.js";
+import type { Prover } from "./keys.js";
+import { askProof } from "./proofs.js";
 import { ask } from "./reverts.js";
 import { chainTime, send, type SendOptions, type Sent } from "./transactions.js";
 import { devicePolicyMessage } from "./typed-data.js";
@@ -183,9 +184,7 @@ export async function setDevicePolicy(
   const { touchstone, byDevice } = options;
   const policy = checkedPolicy(options.policy);
   const message = devicePolicyMessage(touchstone.domains.DataAccess, policy);
-  const proof = await ask(() => proofBy(byDevice, message));
-  requireHex("byDevice.publicKey", proof.publicKey);
-  requireHex("byDevice.signature", proof.signature);
+  const proof = await askProof("byDevice", byDevice, message);
   return send(options, () => touchstone.dataAccess.setDevicePolicy.populateTransaction(policy, proof));
 }
 

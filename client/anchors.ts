@@ -16,8 +16,9 @@ import {
 } from "./enumerations.js";
 import { TouchstoneError } from "./errors.js";
 import { readEvents, type TouchstoneEventNamed } from "./events.js";
-import { proofBy, type Key, type KeyProof, type Prover } from "./keys.js";
+import type { Key, KeyProof, Prover } from "./keys.js";
 import { HASH_BYTES, hashLeaf, peakProof } from "./merkle.js";
+import { askProof } from "./proofs.js";
 import { ask } from "./reverts.js";
 import { chainTime, send, type SendOptions, type Sent } from "./transactions.js";
 import { anchorMessage } from "./typed-data.js";
@@ -195,7 +196,8 @@ export async function newCorrection(options: NewAnchorOptions & { batch: Batch; 
 
 /** Signs an anchor with the key of the log's device. */
 export async function signAnchor(options: { touchstone: Touchstone; anchor: Anchor; key: Key }): Promise<KeyProof> {
-  return options.key.prove(anchorMessage(options.touchstone.domains.DataAnchor, checkedAnchor(options.anchor)));
+  const message = anchorMessage(options.touchstone.domains.DataAnchor, checkedAnchor(options.anchor));
+  return askProof("key", options.key, message);
 }
 
 /**
@@ -206,9 +208,7 @@ export async function signAnchor(options: { touchstone: Touchstone; anchor: Anch
 export async function anchor(options: SendOptions & { anchor: Anchor; byDevice: Prover }): Promise<Sent> {
   const { touchstone, byDevice } = options;
   const checked = checkedAnchor(options.anchor);
-  const proof = await ask(() => proofBy(byDevice, anchorMessage(touchstone.domains.DataAnchor, checked)));
-  requireHex("byDevice.publicKey", proof.publicKey);
-  requireHex("byDevice.signature", proof.signature);
+  const proof = await askProof("byDevice", byDevice, anchorMessage(touchstone.domains.DataAnchor, checked));
   return send(options, () => touchstone.dataAnchor.anchor.populateTransaction(checked, proof));
 }
 

@@ -4,7 +4,8 @@ import { didOf, KEY_ATTRIBUTE, publicKeyInAttribute } from "./did.js";
 import { deviceStatuses, nameOf, numberOf, type DeviceStatus } from "./enumerations.js";
 import { TouchstoneError } from "./errors.js";
 import { readEvents } from "./events.js";
-import { keyIdOf, proofBy, Scheme, type Prover } from "./keys.js";
+import { keyIdOf, Scheme, type Prover } from "./keys.js";
+import { askProof } from "./proofs.js";
 import { ask } from "./reverts.js";
 import { chainTime, send, type SendOptions, type Sent } from "./transactions.js";
 import { enrollmentMessage } from "./typed-data.js";
@@ -82,11 +83,8 @@ export async function enroll(
   const { touchstone, byDevice, byOwner } = options;
   const enrollment = checkedEnrollment(options.enrollment);
   const message = enrollmentMessage(touchstone.domains.DeviceRegistry, enrollment);
-  const deviceProof = await ask(() => proofBy(byDevice, message));
-  const ownerSignature = byOwner === undefined ? "0x" : (await ask(() => proofBy(byOwner, message))).signature;
-  requireHex("byDevice.publicKey", deviceProof.publicKey);
-  requireHex("byDevice.signature", deviceProof.signature);
-  requireHex("byOwner.signature", ownerSignature);
+  const deviceProof = await askProof("byDevice", byDevice, message);
+  const ownerSignature = byOwner === undefined ? "0x" : (await askProof("byOwner", byOwner, message)).signature;
   return send(options, () =>
     touchstone.deviceRegistry.enroll.populateTransaction(enrollment, deviceProof, ownerSignature),
   );

@@ -50,6 +50,8 @@ export type ErrorCode =
   | "LOG_GAP"
   /** What was asked for is not on the chain. */
   | "NOT_FOUND"
+  /** A key did not sign: hardware that is locked or gone. Nothing was sent. */
+  | "SIGNING_FAILED"
   /** A signature does not show that its signer signed. */
   | "SIGNATURE_INVALID"
   /** Fewer signatures than the quorum needs. */

@@ -10,6 +10,7 @@ import type {
 import type { TypedContractEvent, TypedEventLog } from "../typechain-types/common.js";
 import { contractNames, type ContractName } from "./abi.js";
 import { requireAddress, requireHex } from "./arguments.js";
+import { latestBlock } from "./blocks.js";
 import type { Touchstone } from "./connect.js";
 import { TouchstoneError } from "./errors.js";
 import { ask, toTouchstoneError } from "./reverts.js";
@@ -212,7 +213,7 @@ async function* readQueries(
   range: ReadRange,
 ): AsyncGenerator<TouchstoneEvent, void, undefined> {
   const { after, onPage, signal } = range;
-  const toBlock = range.toBlock ?? (await ask(() => touchstone.provider.getBlockNumber()));
+  const toBlock = range.toBlock ?? (await latestBlock(touchstone.provider));
   let fromBlock = after?.block ?? range.fromBlock ?? touchstone.firstBlock;
   const largest = requirePageBlocks(range.pageBlocks ?? 10_000);
   let pageBlocks = largest;

@@ -18,6 +18,7 @@ import { TouchstoneError } from "./errors.js";
 import { readEvents } from "./events.js";
 import { hashFile, type FileDigest, type FileProgress } from "./files.js";
 import type { Key } from "./keys.js";
+import { askProof } from "./proofs.js";
 import { ask } from "./reverts.js";
 import { collectProofs, signerSetFrom, signerSetStruct, type SignerProof, type SignerSet } from "./signer-sets.js";
 import { chainTime, send, type SendOptions, type Sent } from "./transactions.js";
@@ -287,7 +288,7 @@ export async function signRelease(options: {
 }): Promise<SignerProof> {
   const { touchstone, key } = options;
   const message = releaseMessage(touchstone.domains.FirmwareRegistry, checkedRelease(options.release));
-  return { keyId: key.id, proof: await ask(() => key.prove(message)) };
+  return { keyId: key.id, proof: await askProof("key", key, message) };
 }
 
 /** Signs a status change with one signer's key. */
@@ -298,7 +299,7 @@ export async function signStatusChange(options: {
 }): Promise<SignerProof> {
   const { touchstone, key } = options;
   const message = statusChangeMessage(touchstone.domains.FirmwareRegistry, checkedStatusChange(options.change));
-  return { keyId: key.id, proof: await ask(() => key.prove(message)) };
+  return { keyId: key.id, proof: await askProof("key", key, message) };
 }
 
 // ------------------------------------------------------------------ publishing

@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import { network } from "hardhat";
 
+import { TouchstoneError } from "../client/index.js";
 import { Story } from "./demo/story.js";
 import { tellWholeStory } from "./demo/whole-story.js";
 
@@ -16,7 +17,7 @@ try {
   await tellWholeStory({ story, connection, folder });
   story.end();
 } catch (error) {
-  console.error(error);
+  console.error(error instanceof TouchstoneError ? `${error.code}: ${error.message}` : error);
   process.exitCode = 1;
 } finally {
   await rm(folder, { recursive: true });

@@ -55,7 +55,9 @@ export async function deploySuite(
   const path = deploymentPath({ folder, chainId });
   const written = await readWritten(path);
   const isSame = contractNames.every((name) => written?.contracts?.[name] === contracts[name]);
-  if (written !== undefined && isSame) return { ...deployment, block: written.block ?? 0, path };
+  // A local chain that was started again has the same addresses, and fewer blocks than the one before.
+  if (isSame && written?.block !== undefined && written.block <= block)
+    return { ...deployment, block: written.block, path };
   await writeWhole(path, `${JSON.stringify({ chainId: Number(chainId), block, contracts }, null, 2)}\n`);
   return { ...deployment, path };
 }

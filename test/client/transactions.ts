@@ -3,6 +3,7 @@ import { JsonRpcProvider, Wallet, type TransactionResponse } from "ethers";
 import { network } from "hardhat";
 
 import { connectTouchstone } from "../../client/connect.js";
+import { readEvents } from "../../client/events.js";
 import * as roles from "../../client/roles.js";
 import { chainTime, send } from "../../client/transactions.js";
 import { ethers, loadFixture, networkHelpers, now } from "../support/chain.js";
@@ -193,6 +194,10 @@ describe("send, over JSON-RPC with a local wallet", () => {
       const { fleet } = await roles.createFleet({ touchstone, salt: SALT });
       const { events } = await roles.setRoles({ touchstone, fleet, account: faucet.address, roles: ["Operator"] });
       expect(events.map(({ name }) => name)).to.deep.equal(["RolesSet"]);
+      // ethers remembers the number of the latest block for a while: what was just sent is read all the same.
+      const read: string[] = [];
+      for await (const { name } of readEvents({ touchstone, fleets: [fleet] })) read.push(name);
+      expect(read).to.deep.equal(["FleetCreated", "RolesSet"]);
 
       const error = await errorOf("CONTRACT_REVERTED", () => roles.createFleet({ touchstone, salt: SALT }));
       expect(error.details).to.deep.include({ errorName: "FleetExists", args: { fleet } });

@@ -62,14 +62,18 @@ describe("deploySuite", () => {
     });
   });
 
-  it("mends a file that is broken, and deploys anew to a node that was started again", async () => {
+  it("mends a file that is broken or of a longer chain, and deploys anew to a node that was started again", async () => {
     let before: unknown;
     await withNode(async (connection, folder) => {
       const first = await deploySuite(connection, folder);
       before = first.contracts;
-      await writeFile(first.path!, '{ "chainId": 31');
-      await deploySuite(connection, folder);
-      expect(JSON.parse(await readFile(first.path!, "utf8"))).to.have.property("chainId", 31337);
+      const whole = { chainId: 31337, block: 1000, contracts: first.contracts };
+      for (const broken of ['{ "chainId": 31', JSON.stringify(whole)]) {
+        await writeFile(first.path!, broken);
+        const { block } = await deploySuite(connection, folder);
+        expect(block).to.equal(await connection.ethers.provider.getBlockNumber());
+        expect(JSON.parse(await readFile(first.path!, "utf8"))).to.deep.equal({ ...whole, block });
+      }
     });
     await withNode(async (connection, folder) => {
       const again = await deploySuite(connection, folder);
