@@ -374,9 +374,11 @@ export async function verify(options: {
   onProgress?: (progress: FileProgress) => void;
   signal?: AbortSignal;
 }): Promise<Verification> {
-  const { touchstone, installedVersion = 0n } = options;
+  const { touchstone } = options;
   const productId = requireHex("productId", options.productId, 32);
-  requireUint("installedVersion", installedVersion, 64);
+  // Left out for a new device; a look-up that failed, and gave undefined, must not pass for one.
+  const installedVersion =
+    "installedVersion" in options ? requireUint("installedVersion", options.installedVersion, 64) : 0n;
   const image = await imageOf(options);
   const { ok, reason, version } = await ask(() =>
     touchstone.firmwareRegistry.verify(productId, image.digest, image.size),

@@ -433,6 +433,8 @@ describe("firmware.verify and firmware.requireInstallable", () => {
     await errorOf("INVALID_ARGUMENT", () =>
       firmware.verify({ touchstone, productId, file: image, installedVersion: 2n ** 64n }),
     );
+    const lost = { touchstone, productId, file: image, installedVersion: undefined as unknown as bigint };
+    expect((await errorOf("INVALID_ARGUMENT", () => firmware.verify(lost))).message).to.include("installedVersion");
     const signal = AbortSignal.abort();
     await writeFile(path("image.bin"), "firmware");
     await errorOf("CANCELLED", () => firmware.verify({ touchstone, productId, file: path("image.bin"), signal }));
