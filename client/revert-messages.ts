@@ -29,6 +29,10 @@ export const revertMessages: RevertMessages = {
     `The signature does not show that ${signer} signed ${digest}: sign exactly this message, for this chain and ` +
     "contract, with that account.",
 
+  CallBroken: ({ index }) =>
+    `The call ${index} of the batch failed without a reason: encode it with the contract's ABI, or send fewer calls at once, ` +
+    "as the gas did not suffice.",
+
   // RoleRegistry
   RolesUnknown: ({ roles }) => `The mask ${mask(roles)} has bits above 15, which stand for no role: use roles 0 to 15.`,
   WindowInvalid: ({ notBefore, expiry }) =>

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {Multicall} from "@openzeppelin/contracts/utils/Multicall.sol";
-
+import {Batch} from "./base/Batch.sol";
 import {ERC1056} from "./base/ERC1056.sol";
 import {FleetAuthority} from "./base/FleetAuthority.sol";
 import {Registry, IERC165} from "./base/Registry.sol";
@@ -16,7 +15,7 @@ import {Permissions} from "./libraries/Permissions.sol";
 /// @title DeviceRegistry
 /// @notice Who a device is: its id and key, its owner, and whether it may be trusted now.
 /// @custom:security-contact See SECURITY.md
-contract DeviceRegistry is IDeviceRegistry, FleetAuthority, ERC1056, Multicall {
+contract DeviceRegistry is IDeviceRegistry, FleetAuthority, ERC1056, Batch {
     // ------------------------------------------------------------------ constants
 
     /// @dev How far ahead an enrolment may be signed, so that a forgotten message cannot surface years later.

@@ -23,9 +23,9 @@ export declare namespace IDeviceRegistry {
     }
 
   export interface DeviceRegistryInterface extends Interface {
-    getFunction(nameOrSignature: "ROLE_REGISTRY" | "activeKeyOf" | "changed" | "deviceOf" | "eip712Domain" | "enroll" | "epochOf" | "identityOwner" | "isActive" | "isValidDeviceProof" | "keyOf" | "multicall" | "ownerOf" | "resume" | "retire" | "revokeAll" | "statusOf" | "supportsInterface" | "suspend" | "version"): FunctionFragment;
+    getFunction(nameOrSignature: "ROLE_REGISTRY" | "activeKeyOf" | "changed" | "deviceOf" | "eip712Domain" | "enroll" | "epochOf" | "identityOwner" | "isActive" | "isValidDeviceProof" | "keyOf" | "multicall" | "ownerOf" | "resume" | "retire" | "revokeAll" | "statusOf" | "supportsInterface" | "suspend" | "tryMulticall" | "version"): FunctionFragment;
 
-    getEvent(nameOrSignatureOrTopic: "AllRevoked" | "DIDAttributeChanged" | "DIDDelegateChanged" | "DIDOwnerChanged" | "DeviceEnrolled" | "DeviceResumed" | "DeviceRetired" | "DeviceSuspended" | "EIP712DomainChanged"): EventFragment;
+    getEvent(nameOrSignatureOrTopic: "AllRevoked" | "CallSkipped" | "DIDAttributeChanged" | "DIDDelegateChanged" | "DIDOwnerChanged" | "DeviceEnrolled" | "DeviceResumed" | "DeviceRetired" | "DeviceSuspended" | "EIP712DomainChanged"): EventFragment;
 
     encodeFunctionData(functionFragment: 'ROLE_REGISTRY', values?: undefined): string;
 encodeFunctionData(functionFragment: 'activeKeyOf', values: [AddressLike]): string;
@@ -46,6 +46,7 @@ encodeFunctionData(functionFragment: 'revokeAll', values: [AddressLike, BytesLik
 encodeFunctionData(functionFragment: 'statusOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'supportsInterface', values: [BytesLike]): string;
 encodeFunctionData(functionFragment: 'suspend', values: [AddressLike, BytesLike]): string;
+encodeFunctionData(functionFragment: 'tryMulticall', values: [BytesLike[]]): string;
 encodeFunctionData(functionFragment: 'version', values?: undefined): string;
 
     decodeFunctionResult(functionFragment: 'ROLE_REGISTRY', data: BytesLike): Result;
@@ -67,6 +68,7 @@ decodeFunctionResult(functionFragment: 'revokeAll', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'statusOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'supportsInterface', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'suspend', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'tryMulticall', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
   }
 
@@ -75,6 +77,18 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
       export type InputTuple = [device: AddressLike, owner: AddressLike, by: AddressLike, epoch: BigNumberish];
       export type OutputTuple = [device: string, owner: string, by: string, epoch: bigint];
       export interface OutputObject {device: string, owner: string, by: string, epoch: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace CallSkippedEvent {
+      export type InputTuple = [index: BigNumberish, selector: BytesLike, reason: BytesLike];
+      export type OutputTuple = [index: bigint, selector: string, reason: string];
+      export interface OutputObject {index: bigint, selector: string, reason: string };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -365,6 +379,14 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     
 
     
+    tryMulticall: TypedContractMethod<
+      [calls: BytesLike[], ],
+      [boolean[]],
+      'nonpayable'
+    >
+    
+
+    
     version: TypedContractMethod<
       [],
       [string],
@@ -470,6 +492,11 @@ getFunction(nameOrSignature: 'suspend'): TypedContractMethod<
       [void],
       'nonpayable'
     >;
+getFunction(nameOrSignature: 'tryMulticall'): TypedContractMethod<
+      [calls: BytesLike[], ],
+      [boolean[]],
+      'nonpayable'
+    >;
 getFunction(nameOrSignature: 'version'): TypedContractMethod<
       [],
       [string],
@@ -477,6 +504,7 @@ getFunction(nameOrSignature: 'version'): TypedContractMethod<
     >;
 
     getEvent(key: 'AllRevoked'): TypedContractEvent<AllRevokedEvent.InputTuple, AllRevokedEvent.OutputTuple, AllRevokedEvent.OutputObject>;
+getEvent(key: 'CallSkipped'): TypedContractEvent<CallSkippedEvent.InputTuple, CallSkippedEvent.OutputTuple, CallSkippedEvent.OutputObject>;
 getEvent(key: 'DIDAttributeChanged'): TypedContractEvent<DIDAttributeChangedEvent.InputTuple, DIDAttributeChangedEvent.OutputTuple, DIDAttributeChangedEvent.OutputObject>;
 getEvent(key: 'DIDDelegateChanged'): TypedContractEvent<DIDDelegateChangedEvent.InputTuple, DIDDelegateChangedEvent.OutputTuple, DIDDelegateChangedEvent.OutputObject>;
 getEvent(key: 'DIDOwnerChanged'): TypedContractEvent<DIDOwnerChangedEvent.InputTuple, DIDOwnerChangedEvent.OutputTuple, DIDOwnerChangedEvent.OutputObject>;
@@ -490,6 +518,10 @@ getEvent(key: 'EIP712DomainChanged'): TypedContractEvent<EIP712DomainChangedEven
       
       'AllRevoked(address,address,address,uint24)': TypedContractEvent<AllRevokedEvent.InputTuple, AllRevokedEvent.OutputTuple, AllRevokedEvent.OutputObject>;
       AllRevoked: TypedContractEvent<AllRevokedEvent.InputTuple, AllRevokedEvent.OutputTuple, AllRevokedEvent.OutputObject>;
+    
+
+      'CallSkipped(uint256,bytes4,bytes)': TypedContractEvent<CallSkippedEvent.InputTuple, CallSkippedEvent.OutputTuple, CallSkippedEvent.OutputObject>;
+      CallSkipped: TypedContractEvent<CallSkippedEvent.InputTuple, CallSkippedEvent.OutputTuple, CallSkippedEvent.OutputObject>;
     
 
       'DIDAttributeChanged(address,bytes32,bytes,uint256,uint256)': TypedContractEvent<DIDAttributeChangedEvent.InputTuple, DIDAttributeChangedEvent.OutputTuple, DIDAttributeChangedEvent.OutputObject>;

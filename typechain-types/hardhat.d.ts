@@ -10,6 +10,7 @@ import * as Contracts from "./index.js";
 
 declare module "@nomicfoundation/hardhat-ethers/types" {
   interface HardhatEthersHelpers extends HardhatEthersHelpersBase {
+getContractFactory(name: 'Batch', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.Batch__factory>
 getContractFactory(name: 'DataAccess', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DataAccess__factory>
 getContractFactory(name: 'DataAnchor', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DataAnchor__factory>
 getContractFactory(name: 'DeviceRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DeviceRegistry__factory>
@@ -18,6 +19,7 @@ getContractFactory(name: 'ERC1056', signerOrOptions?: ethers.Signer | FactoryOpt
 getContractFactory(name: 'ERC1271Wallet', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.ERC1271Wallet__factory>
 getContractFactory(name: 'FirmwareRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.FirmwareRegistry__factory>
 getContractFactory(name: 'FleetAuthority', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.FleetAuthority__factory>
+getContractFactory(name: 'IBatch', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IBatch__factory>
 getContractFactory(name: 'IDataAccess', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IDataAccess__factory>
 getContractFactory(name: 'IDataAnchor', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IDataAnchor__factory>
 getContractFactory(name: 'IDeviceRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.IDeviceRegistry__factory>
@@ -29,6 +31,7 @@ getContractFactory(name: 'KeyProofs', signerOrOptions?: ethers.Signer | FactoryO
 getContractFactory(name: 'Registry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.Registry__factory>
 getContractFactory(name: 'RoleRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.RoleRegistry__factory>
 
+getContractAt(name: 'Batch', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.Batch>
 getContractAt(name: 'DataAccess', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DataAccess>
 getContractAt(name: 'DataAnchor', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DataAnchor>
 getContractAt(name: 'DeviceRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DeviceRegistry>
@@ -37,6 +40,7 @@ getContractAt(name: 'ERC1056', address: string | ethers.Addressable, signer?: et
 getContractAt(name: 'ERC1271Wallet', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.ERC1271Wallet>
 getContractAt(name: 'FirmwareRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.FirmwareRegistry>
 getContractAt(name: 'FleetAuthority', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.FleetAuthority>
+getContractAt(name: 'IBatch', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IBatch>
 getContractAt(name: 'IDataAccess', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IDataAccess>
 getContractAt(name: 'IDataAnchor', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IDataAnchor>
 getContractAt(name: 'IDeviceRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.IDeviceRegistry>
@@ -48,6 +52,7 @@ getContractAt(name: 'KeyProofs', address: string | ethers.Addressable, signer?: 
 getContractAt(name: 'Registry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.Registry>
 getContractAt(name: 'RoleRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.RoleRegistry>
 
+deployContract(name: 'Batch', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.Batch>
 deployContract(name: 'DataAccess', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DataAccess>
 deployContract(name: 'DataAnchor', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DataAnchor>
 deployContract(name: 'DeviceRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceRegistry>
@@ -56,6 +61,7 @@ deployContract(name: 'ERC1056', signerOrOptions?: ethers.Signer | DeployContract
 deployContract(name: 'ERC1271Wallet', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ERC1271Wallet>
 deployContract(name: 'FirmwareRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FirmwareRegistry>
 deployContract(name: 'FleetAuthority', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FleetAuthority>
+deployContract(name: 'IBatch', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IBatch>
 deployContract(name: 'IDataAccess', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDataAccess>
 deployContract(name: 'IDataAnchor', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDataAnchor>
 deployContract(name: 'IDeviceRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDeviceRegistry>
@@ -67,6 +73,7 @@ deployContract(name: 'KeyProofs', signerOrOptions?: ethers.Signer | DeployContra
 deployContract(name: 'Registry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.Registry>
 deployContract(name: 'RoleRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.RoleRegistry>
 
+deployContract(name: 'Batch', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.Batch>
 deployContract(name: 'DataAccess', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DataAccess>
 deployContract(name: 'DataAnchor', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DataAnchor>
 deployContract(name: 'DeviceRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceRegistry>
@@ -75,6 +82,7 @@ deployContract(name: 'ERC1056', args: any[], signerOrOptions?: ethers.Signer | D
 deployContract(name: 'ERC1271Wallet', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ERC1271Wallet>
 deployContract(name: 'FirmwareRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FirmwareRegistry>
 deployContract(name: 'FleetAuthority', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FleetAuthority>
+deployContract(name: 'IBatch', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IBatch>
 deployContract(name: 'IDataAccess', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDataAccess>
 deployContract(name: 'IDataAnchor', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDataAnchor>
 deployContract(name: 'IDeviceRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.IDeviceRegistry>

@@ -2,6 +2,7 @@
 /* tslint:disable */
 /* eslint-disable */
 export * as factories from './factories/index.js';
+export type { Batch } from './base/Batch.js';
 export type { DataAccess } from './DataAccess.js';
 export type { DataAnchor } from './DataAnchor.js';
 export type { DeviceRegistry } from './DeviceRegistry.js';
@@ -10,6 +11,7 @@ export type { ERC1056 } from './base/ERC1056.js';
 export type { ERC1271Wallet } from './test/ERC1271Wallet.js';
 export type { FirmwareRegistry } from './FirmwareRegistry.js';
 export type { FleetAuthority } from './base/FleetAuthority.js';
+export type { IBatch } from './interfaces/IBatch.js';
 export type { IDataAccess } from './interfaces/IDataAccess.js';
 export type { IDataAnchor } from './interfaces/IDataAnchor.js';
 export type { IDeviceRegistry } from './interfaces/IDeviceRegistry.js';
@@ -24,6 +26,7 @@ export type { base };
 export type { interfaces };
 export type { libraries };
 export type { test };
+export { Batch__factory } from './factories/base/Batch__factory.js';
 export { DataAccess__factory } from './factories/DataAccess__factory.js';
 export { DataAnchor__factory } from './factories/DataAnchor__factory.js';
 export { DeviceRegistry__factory } from './factories/DeviceRegistry__factory.js';
@@ -32,6 +35,7 @@ export { ERC1056__factory } from './factories/base/ERC1056__factory.js';
 export { ERC1271Wallet__factory } from './factories/test/ERC1271Wallet__factory.js';
 export { FirmwareRegistry__factory } from './factories/FirmwareRegistry__factory.js';
 export { FleetAuthority__factory } from './factories/base/FleetAuthority__factory.js';
+export { IBatch__factory } from './factories/interfaces/IBatch__factory.js';
 export { IDataAccess__factory } from './factories/interfaces/IDataAccess__factory.js';
 export { IDataAnchor__factory } from './factories/interfaces/IDataAnchor__factory.js';
 export { IDeviceRegistry__factory } from './factories/interfaces/IDeviceRegistry__factory.js';

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.27;
 
 import {KeyProof, Scheme} from "../libraries/KeyProofs.sol";
+import {IBatch} from "./IBatch.sol";
 import {IERC1056} from "./IERC1056.sol";
 import {IRegistry} from "./IRegistry.sol";
 
@@ -10,7 +11,7 @@ import {IRegistry} from "./IRegistry.sol";
 /// @dev A device's id is the id of its factory key: the account, or the last 20 bytes of keccak256(qx ‖ qy) for P-256.
 ///      "By the owner" means by the owner's governor, see IRoleRegistry.
 /// @custom:security-contact See SECURITY.md
-interface IDeviceRegistry is IRegistry, IERC1056 {
+interface IDeviceRegistry is IRegistry, IERC1056, IBatch {
     // ------------------------------------------------------------------ structs
 
     /// @notice Where a device is in its life.
