@@ -14,6 +14,7 @@ abstract contract Batch is IBatch, Multicall {
         for (uint256 i = 0; i < calls.length; ++i) {
             // Safe: the code is this contract's own, so a call does what its sender could do by itself; no function of it
             // takes ether.
+            // solhint-disable-next-line avoid-low-level-calls
             (bool success, bytes memory reason) = address(this).delegatecall(calls[i]);
             done[i] = success;
             if (success) continue;
