@@ -40,6 +40,8 @@ export interface Device {
   manifest: bigint;
   /** Block of the latest change to its DID document. */
   changed: bigint;
+  /** Whether the key is the factory key, or one that came after it with the consent of each key before. */
+  isContinuous: boolean;
 }
 
 // ------------------------------------------------------------------ enrolment
@@ -167,6 +169,7 @@ export async function get(options: { touchstone: Touchstone; device: string }): 
     epoch: device.epoch,
     manifest: device.manifest,
     changed: device.changed,
+    isContinuous: device.isContinuous,
   };
 }
 

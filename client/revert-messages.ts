@@ -74,9 +74,51 @@ export const revertMessages: RevertMessages = {
     `The DID document of ${device} changed in block ${blockNumber} already: send again in the next block.`,
   DeadlineTooFar: ({ deadline, latest }) =>
     `The deadline ${time(deadline)} is too far ahead: ${time(latest)} is the latest that is accepted now.`,
-  ManifestUnknown: ({ manifest }) => `There is no manifest ${manifest}: give 0 for a single device.`,
   EpochExhausted: ({ device, epoch }) =>
     `The epoch ${epoch} of ${device} is so near its end that only transfers may raise it: revoke the grants one by one.`,
+  OwnedByAnother: ({ identity, owner }) =>
+    `The identity ${identity} belongs to ${owner} since before it is a device: enrol it for that owner, who can then ` +
+    "transfer it.",
+  ManifestUnknown: ({ manifest }) => `There is no manifest ${manifest}: correct its number.`,
+  ManifestProofMissing: ({ manifest }) =>
+    `The enrolment names the manifest ${manifest} and comes without proof: enrol it with its claim package, or have the ` +
+    "device sign an enrolment with manifest 0.",
+  ManifestEmpty: ({ root, count }) =>
+    `A manifest of ${count} devices under the root ${root} is empty: publish the root and count of at least one device.`,
+  ManifestsExhausted: () => "No further manifest can be numbered: deploy another registry.",
+  ManifestTermsMismatch: ({ manifest }) =>
+    `These are not the terms of the manifest ${manifest}: give vendor, root, count and voucherRequired as they were published.`,
+  ManifestNoLongerValid: ({ manifest, reason }) =>
+    `The maker revoked the manifest ${manifest}, with the reason ${reason} of RFC 5280: enrol the device as a single one, ` +
+    "with manifest 0, if you trust it nevertheless.",
+  RevocationReasonInvalid: ({ reason }) =>
+    `${reason} is no reason of RFC 5280 to revoke something for good: give 0 to 5, 9 or 10.`,
+  DeviceNotInManifest: ({ manifest, device }) =>
+    `The proof does not show that ${device}, with this scheme and serial hash, is in the manifest ${manifest}: take all of it ` +
+    "from the device's claim package.",
+  MakerInvalid: ({ vendor, signer }) =>
+    `${signer} cannot sign vouchers for ${vendor}: have the vendor's governor sign, or a member with PublishManifest.`,
+  OwnerUnchanged: ({ device, owner }) => `The device ${device} belongs to ${owner} already: name another new owner.`,
+  ExpiryPassed: ({ expiry }) => `The offer would end at ${time(expiry)}, which is over: give a later time.`,
+  TransferNotPending: ({ device }) =>
+    `The device ${device} is not on offer, or no longer (accepted, cancelled, expired, or its owner or governor changed): have ` +
+    "its owner propose the transfer again.",
+  NewOwnerMismatch: ({ named, given }) =>
+    `The voucher names ${named} as the new owner, and not ${given}: only the one it names can take the device.`,
+  KeyStale: ({ device, current, given }) =>
+    `The key ${current} speaks for the device ${device}, and not ${given}: have the rotation made and signed again.`,
+  KeyUnchanged: ({ device, keyId }) => `The key ${keyId} speaks for the device ${device} already: give a new one.`,
+  NotController: ({ identity, controller, account }) =>
+    `${account} does not speak for the identity ${identity}: send from the account that governs ${controller}.`,
+  ControllerSignatureInvalid: ({ identity, controller, digest }) =>
+    `The signature does not show that the governor of ${controller}, the controller of ${identity}, signed ${digest}: sign ` +
+    "with the registry's present nonce of the controller.",
+  TransferNeedsConsent: ({ device }) =>
+    `${device} is an enrolled device, and changes hands only with the new owner's consent: propose a transfer.`,
+  KeyReserved: ({ device, name: reserved }) =>
+    `${reserved} stands for the key of the enrolled device ${device}, which only the registry writes: rotate the key, or ` +
+    "publish under another name.",
+  ValidityTooLong: ({ validity }) => `${validity} seconds from now is no time: give a shorter validity.`,
 
   // DataAccess
   DeviceNotEnrolled: ({ device }) => `The device ${device} was never enrolled: enrol it first, or correct the id.`,
@@ -91,6 +133,9 @@ export const revertMessages: RevertMessages = {
   CeilingInvalid: ({ ceiling }) =>
     `The ceiling ${mask(ceiling)} has bits that are no grantable permissions: use only the Read permissions, Command, ` +
     "Configure and Audit.",
+  PolicyWidened: ({ device, keyId }) =>
+    `The key ${keyId} took its place in ${device} without the consent of each key before, and may only narrow the device's ` +
+    "policy: leave out what the present one does not allow.",
   GrantMissing: ({ device, subject }) => `${subject} has no grant on ${device}: there is nothing to give up.`,
   EpochStale: (args) =>
     `The message was made in epoch ${args.given} of ${"device" in args ? args.device : args.productId}, which is now in ` +

@@ -1,4 +1,4 @@
-import { TypedDataEncoder, type TypedDataDomain, type TypedDataField } from "ethers";
+import { TypedDataEncoder, type BigNumberish, type TypedDataDomain, type TypedDataField } from "ethers";
 
 import type { IDataAccess, IDataAnchor, IDeviceRegistry, IFirmwareRegistry } from "../typechain-types/index.js";
 
@@ -23,6 +23,11 @@ export type SigningContract = "DeviceRegistry" | "DataAccess" | "DataAnchor" | "
 /** The EIP-712 types of every message, as the contracts hash them. */
 export const messageTypes = {
   Enrollment: fields("address device,uint8 scheme,address owner,uint32 manifest,bytes32 metadataHash,uint40 deadline"),
+  MakerVoucher: fields("uint32 manifest,address device,address owner,uint40 deadline"),
+  TransferVoucher: fields("address device,address newOwner,uint24 epoch,uint40 deadline"),
+  TransferAcceptance: fields("address device,address newOwner,uint24 epoch,uint40 deadline"),
+  Redemption: fields("address device,address newOwner,uint24 epoch,uint40 deadline"),
+  KeyRotation: fields("address device,address oldKey,address newKey,uint8 newScheme,uint24 epoch,uint40 deadline"),
   DevicePolicy: fields(
     "address device,uint32 ceiling,uint32 publicRead,uint32 purposes,uint24 epoch,uint32 seq,uint40 deadline",
   ),
@@ -57,6 +62,37 @@ export function messageDomain(options: { contract: SigningContract; chainId: big
 /** The message by which a device names its owner, for the device and for the owner. */
 export function enrollmentMessage(domain: MessageDomain, value: IDeviceRegistry.EnrollmentStruct): TypedMessage {
   return { domain, types: { Enrollment: messageTypes.Enrollment }, value: { ...value } };
+}
+
+/** The message by which a maker lets a device of its manifest be enrolled for an owner. */
+export function makerVoucherMessage(
+  domain: MessageDomain,
+  value: { manifest: BigNumberish; device: string; owner: string; deadline: BigNumberish },
+): TypedMessage {
+  return { domain, types: { MakerVoucher: messageTypes.MakerVoucher }, value: { ...value } };
+}
+
+/** What a transfer's three messages have in common: who gets which device, in which epoch, until when. */
+export type TransferTerms = IDeviceRegistry.TransferVoucherStruct;
+
+/** The message by which an owner gives a device away; to whom the device names, if `newOwner` is zero. */
+export function transferVoucherMessage(domain: MessageDomain, value: TransferTerms): TypedMessage {
+  return { domain, types: { TransferVoucher: messageTypes.TransferVoucher }, value: { ...value } };
+}
+
+/** The message by which the new owner takes a device. */
+export function transferAcceptanceMessage(domain: MessageDomain, value: TransferTerms): TypedMessage {
+  return { domain, types: { TransferAcceptance: messageTypes.TransferAcceptance }, value: { ...value } };
+}
+
+/** The message by which a device names the new owner who holds a bearer voucher. */
+export function redemptionMessage(domain: MessageDomain, value: TransferTerms): TypedMessage {
+  return { domain, types: { Redemption: messageTypes.Redemption }, value: { ...value } };
+}
+
+/** The message by which a new key takes over, for the new key and, if it agrees, the old one. */
+export function keyRotationMessage(domain: MessageDomain, value: IDeviceRegistry.KeyRotationStruct): TypedMessage {
+  return { domain, types: { KeyRotation: messageTypes.KeyRotation }, value: { ...value } };
 }
 
 /** The message by which a device limits what can be shared of it. */

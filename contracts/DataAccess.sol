@@ -32,12 +32,6 @@ contract DataAccess is IDataAccess, FleetAuthority {
 
     uint8 private constant LAST_PURPOSE = 31;
 
-    /// @dev Status as a number: the compiler checks the range of an enum at every comparison.
-    uint256 private constant NONE = uint256(IDeviceRegistry.Status.None);
-    uint256 private constant ACTIVE = uint256(IDeviceRegistry.Status.Active);
-    uint256 private constant SUSPENDED = uint256(IDeviceRegistry.Status.Suspended);
-    uint256 private constant RETIRED = uint256(IDeviceRegistry.Status.Retired);
-
     // ------------------------------------------------------------------ immutables
 
     /// @notice Where devices, their owners and epochs are kept.
@@ -114,11 +108,13 @@ contract DataAccess is IDataAccess, FleetAuthority {
     /// @inheritdoc IDataAccess
     function setDevicePolicy(DevicePolicy calldata policy, KeyProof calldata byDevice) external override {
         address device = policy.device;
-        (address keyId, Scheme scheme) = _requireCurrent(policy);
+        (address keyId, Scheme scheme, bool isContinuous) = _requireCurrent(policy);
         PolicyWord word = _policies[device];
         uint32 seq = word.deviceSeq();
         require(policy.seq == seq, SeqStale(device, seq, policy.seq));
         PolicyHalfWord half = _toHalf(policy.ceiling, policy.publicRead, policy.purposes);
+        // Else an owner could put a key of its own in place and widen what the device itself allowed.
+        require(isContinuous || half.isWithin(word.deviceHalf()), PolicyWidened(device, keyId));
         bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(DEVICE_POLICY_TYPEHASH, policy)));
         require(KeyProofs.isValid(keyId, scheme, digest, byDevice), KeyProofInvalid(keyId, digest));
 
@@ -187,20 +183,22 @@ contract DataAccess is IDataAccess, FleetAuthority {
     }
 
     function _requireOwnerInService(address device) private view returns (address owner, uint24 epoch) {
-        uint256 status;
-        (owner, status, epoch) = _stateOf(device);
-        require(status != NONE, DeviceNotEnrolled(device));
+        IDeviceRegistry.Status status;
+        (owner, status, epoch) = DEVICE_REGISTRY.stateOf(device);
+        require(status != IDeviceRegistry.Status.None, DeviceNotEnrolled(device));
         _requireGovernor(owner);
-        require(status != RETIRED, DeviceNotActive(device));
+        require(status != IDeviceRegistry.Status.Retired, DeviceNotActive(device));
     }
 
     /// @dev Returns the key that must have signed.
-    function _requireCurrent(DevicePolicy calldata policy) private view returns (address keyId, Scheme scheme) {
+    function _requireCurrent(
+        DevicePolicy calldata policy
+    ) private view returns (address keyId, Scheme scheme, bool isContinuous) {
         IDeviceRegistry.Device memory state = DEVICE_REGISTRY.deviceOf(policy.device);
         require(state.status == IDeviceRegistry.Status.Active, DeviceNotActive(policy.device));
         _requireInTime(policy.deadline);
         require(policy.epoch == state.epoch, EpochStale(policy.device, state.epoch, policy.epoch));
-        return (state.keyId, state.scheme);
+        return (state.keyId, state.scheme, state.isContinuous);
     }
 
     function _toHalf(uint32 ceiling, uint32 publicRead, uint32 purposes) private pure returns (PolicyHalfWord) {
@@ -222,19 +220,23 @@ contract DataAccess is IDataAccess, FleetAuthority {
         bool ownerFirst
     ) private view returns (Reason reason) {
         if (permissions == 0 || permissions > Permissions.ALL || purpose > LAST_PURPOSE) return Reason.QuestionInvalid;
-        (address owner, uint256 status, uint24 epoch) = _stateOf(device);
-        if (status == NONE) return Reason.DeviceUnknown;
-        if (status == RETIRED && permissions & ~Permissions.READ != 0) return Reason.DeviceRetired;
+        (address owner, IDeviceRegistry.Status status, uint24 epoch) = DEVICE_REGISTRY.stateOf(device);
+        if (status == IDeviceRegistry.Status.None) return Reason.DeviceUnknown;
+        if (status == IDeviceRegistry.Status.Retired && permissions & ~Permissions.READ != 0)
+            return Reason.DeviceRetired;
         if (account == owner || (ownerFirst && _isGovernor(owner, account))) return Reason.Owner;
 
-        if (status == ACTIVE) {
+        if (status == IDeviceRegistry.Status.Active) {
             reason = _decideForOutsider(device, account, epoch, permissions, purpose);
             if (_isYes(reason)) return reason;
         } else {
-            reason = status == SUSPENDED ? Reason.DeviceSuspended : Reason.DeviceRetired;
+            reason = status == IDeviceRegistry.Status.Suspended ? Reason.DeviceSuspended : Reason.DeviceRetired;
         }
 
-        if (status == SUSPENDED && permissions & (Permissions.COMMAND | Permissions.CONFIGURE) != 0) {
+        if (
+            status == IDeviceRegistry.Status.Suspended &&
+            permissions & (Permissions.COMMAND | Permissions.CONFIGURE) != 0
+        ) {
             return _isGovernor(owner, account) ? Reason.Owner : reason;
         }
         return _hasPermission(owner, account, permissions) ? Reason.Role : reason;
@@ -272,27 +274,6 @@ contract DataAccess is IDataAccess, FleetAuthority {
         if (permissions & ~word.permissions() != 0) return Reason.PermissionNotGranted;
         if ((word.purposes() >> purpose) & 1 == 0) return Reason.PurposeNotGranted;
         return Reason.Grant;
-    }
-
-    /// @dev Owner, status and epoch of DeviceRegistry.deviceOf: words 0, 3 and 4 of its answer. Every question needs them,
-    ///      and decoding the whole struct would cost it 1,000 gas more.
-    function _stateOf(address device) private view returns (address owner, uint256 status, uint24 epoch) {
-        address registry = address(DEVICE_REGISTRY);
-        bytes4 selector = IDeviceRegistry.deviceOf.selector;
-        // Safe: the call's data fits the scratch space, the answer goes to free memory that is not kept, its words are
-        // clean because DeviceRegistry encodes them, and an answer that is too short is refused.
-        assembly ("memory-safe") {
-            mstore(0x00, selector)
-            mstore(0x04, device)
-            let answer := mload(0x40)
-            let success := staticcall(gas(), registry, 0x00, 0x24, answer, 0xe0)
-            if or(iszero(success), lt(returndatasize(), 0xe0)) {
-                revert(0x00, 0x00)
-            }
-            owner := mload(answer)
-            status := mload(add(answer, 0x60))
-            epoch := mload(add(answer, 0x80))
-        }
     }
 
     /// @dev The reasons for a yes are the first of the enum.

@@ -3,7 +3,12 @@ import { concat, id, ZeroAddress, ZeroHash } from "ethers";
 
 import { accountKey, compressPublicKey, createP256Key, Scheme, type Key } from "../client/keys.js";
 import { enrollmentMessage, messageDigest } from "../client/typed-data.js";
-import { IDeviceRegistry__factory, IERC1056__factory, IRegistry__factory } from "../typechain-types/index.js";
+import {
+  IBatch__factory,
+  IDeviceRegistry__factory,
+  IERC1056__factory,
+  IRegistry__factory,
+} from "../typechain-types/index.js";
 
 import { DAY, ethers, FOR_EVER, loadFixture, networkHelpers, now } from "./support/chain.js";
 import { deployFleet, ROLE, wrongCallers, type Fleet } from "./support/fleet.js";
@@ -74,6 +79,7 @@ describe("DeviceRegistry", () => {
         epoch: 1n,
         manifest: 0n,
         changed: BigInt(receipt.blockNumber),
+        isContinuous: true,
       });
       expect(await devices.ownerOf(key.id)).to.equal(suite.fleet);
       expect(await devices.epochOf(key.id)).to.equal(1n);
@@ -247,7 +253,7 @@ describe("DeviceRegistry", () => {
       const enrollment = await enrollmentOf({ key, owner: fleet, manifest: 7 });
       const proof = await key.prove(enrollmentMessage(devicesDomain, enrollment));
       await expect(devices.connect(actors.owner).enroll(enrollment, proof, "0x"))
-        .to.be.revertedWithCustomError(devices, "ManifestUnknown")
+        .to.be.revertedWithCustomError(devices, "ManifestProofMissing")
         .withArgs(7n);
     });
 
@@ -405,6 +411,7 @@ describe("DeviceRegistry", () => {
           epoch: 2n,
           manifest: 0n,
           changed: BigInt(blockNumber),
+          isContinuous: true,
         });
         expect(await devices.identityOwner(p256Device.id)).to.equal(ZeroAddress);
         expect(await devices.ownerOf(p256Device.id)).to.equal(fleet);
@@ -533,6 +540,7 @@ describe("DeviceRegistry", () => {
         epoch: 0n,
         manifest: 0n,
         changed: 0n,
+        isContinuous: false,
       });
       expect(await devices.ownerOf(device)).to.equal(ZeroAddress);
       expect(await devices.epochOf(device)).to.equal(0n);
@@ -586,7 +594,8 @@ describe("DeviceRegistry", () => {
         devicesDomain.verifyingContract,
       ]);
       const known = [
-        interfaceIdOf(IDeviceRegistry__factory, IRegistry__factory, IERC1056__factory),
+        interfaceIdOf(IDeviceRegistry__factory, IRegistry__factory, IERC1056__factory, IBatch__factory),
+        interfaceIdOf(IBatch__factory),
         interfaceIdOf(IERC1056__factory),
         ...REGISTRY_INTERFACE_IDS,
       ];

@@ -11,64 +11,151 @@ import type { TypedContractEvent, TypedDeferredTopicFilter, TypedEventLog, Typed
 
 export declare namespace IDeviceRegistry {
       
-    export type DeviceStruct = {owner: AddressLike, keyId: AddressLike, scheme: BigNumberish, status: BigNumberish, epoch: BigNumberish, manifest: BigNumberish, changed: BigNumberish}
+    export type DeviceStruct = {owner: AddressLike, keyId: AddressLike, scheme: BigNumberish, status: BigNumberish, epoch: BigNumberish, manifest: BigNumberish, changed: BigNumberish, isContinuous: boolean}
 
-    export type DeviceStructOutput = [owner: string, keyId: string, scheme: bigint, status: bigint, epoch: bigint, manifest: bigint, changed: bigint] & {owner: string, keyId: string, scheme: bigint, status: bigint, epoch: bigint, manifest: bigint, changed: bigint }
+    export type DeviceStructOutput = [owner: string, keyId: string, scheme: bigint, status: bigint, epoch: bigint, manifest: bigint, changed: bigint, isContinuous: boolean] & {owner: string, keyId: string, scheme: bigint, status: bigint, epoch: bigint, manifest: bigint, changed: bigint, isContinuous: boolean }
   
 
     export type EnrollmentStruct = {device: AddressLike, scheme: BigNumberish, owner: AddressLike, manifest: BigNumberish, metadataHash: BytesLike, deadline: BigNumberish}
 
     export type EnrollmentStructOutput = [device: string, scheme: bigint, owner: string, manifest: bigint, metadataHash: string, deadline: bigint] & {device: string, scheme: bigint, owner: string, manifest: bigint, metadataHash: string, deadline: bigint }
   
+
+    export type ManifestTermsStruct = {vendor: AddressLike, root: BytesLike, count: BigNumberish, voucherRequired: boolean}
+
+    export type ManifestTermsStructOutput = [vendor: string, root: string, count: bigint, voucherRequired: boolean] & {vendor: string, root: string, count: bigint, voucherRequired: boolean }
+  
+
+    export type ManifestProofStruct = {terms: IDeviceRegistry.ManifestTermsStruct, index: BigNumberish, serialHash: BytesLike, path: BytesLike[], voucherBy: AddressLike, voucherDeadline: BigNumberish, voucherSignature: BytesLike}
+
+    export type ManifestProofStructOutput = [terms: IDeviceRegistry.ManifestTermsStructOutput, index: bigint, serialHash: string, path: string[], voucherBy: string, voucherDeadline: bigint, voucherSignature: string] & {terms: IDeviceRegistry.ManifestTermsStructOutput, index: bigint, serialHash: string, path: string[], voucherBy: string, voucherDeadline: bigint, voucherSignature: string }
+  
+
+    export type ManifestStruct = {classId: BytesLike, isRevoked: boolean, reason: BigNumberish}
+
+    export type ManifestStructOutput = [classId: string, isRevoked: boolean, reason: bigint] & {classId: string, isRevoked: boolean, reason: bigint }
+  
+
+    export type TransferVoucherStruct = {device: AddressLike, newOwner: AddressLike, epoch: BigNumberish, deadline: BigNumberish}
+
+    export type TransferVoucherStructOutput = [device: string, newOwner: string, epoch: bigint, deadline: bigint] & {device: string, newOwner: string, epoch: bigint, deadline: bigint }
+  
+
+    export type AcceptanceProofStruct = {newOwner: AddressLike, deadline: BigNumberish, signature: BytesLike}
+
+    export type AcceptanceProofStructOutput = [newOwner: string, deadline: bigint, signature: string] & {newOwner: string, deadline: bigint, signature: string }
+  
+
+    export type RedemptionProofStruct = {deadline: BigNumberish, publicKey: BytesLike, signature: BytesLike}
+
+    export type RedemptionProofStructOutput = [deadline: bigint, publicKey: string, signature: string] & {deadline: bigint, publicKey: string, signature: string }
+  
+
+    export type KeyRotationStruct = {device: AddressLike, oldKey: AddressLike, newKey: AddressLike, newScheme: BigNumberish, epoch: BigNumberish, deadline: BigNumberish}
+
+    export type KeyRotationStructOutput = [device: string, oldKey: string, newKey: string, newScheme: bigint, epoch: bigint, deadline: bigint] & {device: string, oldKey: string, newKey: string, newScheme: bigint, epoch: bigint, deadline: bigint }
+  
     }
 
   export interface DeviceRegistryInterface extends Interface {
-    getFunction(nameOrSignature: "ROLE_REGISTRY" | "activeKeyOf" | "changed" | "deviceOf" | "eip712Domain" | "enroll" | "epochOf" | "identityOwner" | "isActive" | "isValidDeviceProof" | "keyOf" | "multicall" | "ownerOf" | "resume" | "retire" | "revokeAll" | "statusOf" | "supportsInterface" | "suspend" | "tryMulticall" | "version"): FunctionFragment;
+    getFunction(nameOrSignature: "ROLE_REGISTRY" | "acceptTransfer" | "activeKeyOf" | "addDelegate" | "addDelegateSigned" | "cancelTransfer" | "changeOwner" | "changeOwnerSigned" | "changed" | "classOf" | "deviceOf" | "eip712Domain" | "enroll" | "enrollFromManifest" | "epochOf" | "hasTerms" | "identityOwner" | "isActive" | "isGenuine" | "isValidDeviceProof" | "keyOf" | "manifestOf" | "multicall" | "nonce" | "ownerOf" | "pendingTransferOf" | "proposeTransfer" | "publishManifest" | "redeemVoucher" | "resume" | "retire" | "revokeAll" | "revokeAttribute" | "revokeAttributeSigned" | "revokeDelegate" | "revokeDelegateSigned" | "revokeManifest" | "rotateKey" | "setAttribute" | "setAttributeSigned" | "stateOf" | "statusOf" | "supportsInterface" | "suspend" | "tryMulticall" | "validDelegate" | "version"): FunctionFragment;
 
-    getEvent(nameOrSignatureOrTopic: "AllRevoked" | "CallSkipped" | "DIDAttributeChanged" | "DIDDelegateChanged" | "DIDOwnerChanged" | "DeviceEnrolled" | "DeviceResumed" | "DeviceRetired" | "DeviceSuspended" | "EIP712DomainChanged"): EventFragment;
+    getEvent(nameOrSignatureOrTopic: "AllRevoked" | "CallSkipped" | "DIDAttributeChanged" | "DIDDelegateChanged" | "DIDOwnerChanged" | "DeviceEnrolled" | "DeviceResumed" | "DeviceRetired" | "DeviceSuspended" | "DeviceTransferred" | "EIP712DomainChanged" | "KeyRotated" | "ManifestPublished" | "ManifestRevoked" | "TransferCancelled" | "TransferProposed"): EventFragment;
 
     encodeFunctionData(functionFragment: 'ROLE_REGISTRY', values?: undefined): string;
+encodeFunctionData(functionFragment: 'acceptTransfer', values: [AddressLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'activeKeyOf', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'addDelegate', values: [AddressLike, BytesLike, AddressLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'addDelegateSigned', values: [AddressLike, BigNumberish, BytesLike, BytesLike, BytesLike, AddressLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'cancelTransfer', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'changeOwner', values: [AddressLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'changeOwnerSigned', values: [AddressLike, BigNumberish, BytesLike, BytesLike, AddressLike]): string;
 encodeFunctionData(functionFragment: 'changed', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'classOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'deviceOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'eip712Domain', values?: undefined): string;
 encodeFunctionData(functionFragment: 'enroll', values: [IDeviceRegistry.EnrollmentStruct, KeyProofStruct, BytesLike]): string;
+encodeFunctionData(functionFragment: 'enrollFromManifest', values: [IDeviceRegistry.EnrollmentStruct, KeyProofStruct, BytesLike, IDeviceRegistry.ManifestProofStruct]): string;
 encodeFunctionData(functionFragment: 'epochOf', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'hasTerms', values: [BigNumberish, IDeviceRegistry.ManifestTermsStruct]): string;
 encodeFunctionData(functionFragment: 'identityOwner', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'isActive', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'isGenuine', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'isValidDeviceProof', values: [AddressLike, BytesLike, KeyProofStruct]): string;
 encodeFunctionData(functionFragment: 'keyOf', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'manifestOf', values: [BigNumberish]): string;
 encodeFunctionData(functionFragment: 'multicall', values: [BytesLike[]]): string;
+encodeFunctionData(functionFragment: 'nonce', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'ownerOf', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'pendingTransferOf', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'proposeTransfer', values: [AddressLike, AddressLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'publishManifest', values: [AddressLike, BytesLike, BytesLike, BigNumberish, boolean, string]): string;
+encodeFunctionData(functionFragment: 'redeemVoucher', values: [IDeviceRegistry.TransferVoucherStruct, BytesLike, IDeviceRegistry.AcceptanceProofStruct, IDeviceRegistry.RedemptionProofStruct]): string;
 encodeFunctionData(functionFragment: 'resume', values: [AddressLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'retire', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'revokeAll', values: [AddressLike, BytesLike]): string;
+encodeFunctionData(functionFragment: 'revokeAttribute', values: [AddressLike, BytesLike, BytesLike]): string;
+encodeFunctionData(functionFragment: 'revokeAttributeSigned', values: [AddressLike, BigNumberish, BytesLike, BytesLike, BytesLike, BytesLike]): string;
+encodeFunctionData(functionFragment: 'revokeDelegate', values: [AddressLike, BytesLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'revokeDelegateSigned', values: [AddressLike, BigNumberish, BytesLike, BytesLike, BytesLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'revokeManifest', values: [BigNumberish, IDeviceRegistry.ManifestTermsStruct, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'rotateKey', values: [IDeviceRegistry.KeyRotationStruct, KeyProofStruct, KeyProofStruct]): string;
+encodeFunctionData(functionFragment: 'setAttribute', values: [AddressLike, BytesLike, BytesLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'setAttributeSigned', values: [AddressLike, BigNumberish, BytesLike, BytesLike, BytesLike, BytesLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'stateOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'statusOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'supportsInterface', values: [BytesLike]): string;
 encodeFunctionData(functionFragment: 'suspend', values: [AddressLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'tryMulticall', values: [BytesLike[]]): string;
+encodeFunctionData(functionFragment: 'validDelegate', values: [AddressLike, BytesLike, AddressLike]): string;
 encodeFunctionData(functionFragment: 'version', values?: undefined): string;
 
     decodeFunctionResult(functionFragment: 'ROLE_REGISTRY', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'acceptTransfer', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'activeKeyOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'addDelegate', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'addDelegateSigned', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'cancelTransfer', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'changeOwner', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'changeOwnerSigned', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'changed', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'classOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'deviceOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'eip712Domain', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'enroll', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'enrollFromManifest', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'epochOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'hasTerms', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'identityOwner', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'isActive', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'isGenuine', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'isValidDeviceProof', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'keyOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'manifestOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'multicall', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'nonce', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'ownerOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'pendingTransferOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'proposeTransfer', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'publishManifest', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'redeemVoucher', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'resume', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'retire', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'revokeAll', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'revokeAttribute', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'revokeAttributeSigned', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'revokeDelegate', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'revokeDelegateSigned', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'revokeManifest', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'rotateKey', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'setAttribute', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'setAttributeSigned', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'stateOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'statusOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'supportsInterface', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'suspend', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'tryMulticall', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'validDelegate', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
   }
 
@@ -181,10 +268,82 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
 
   
 
+    export namespace DeviceTransferredEvent {
+      export type InputTuple = [device: AddressLike, owner: AddressLike, newOwner: AddressLike, epoch: BigNumberish, by: AddressLike];
+      export type OutputTuple = [device: string, owner: string, newOwner: string, epoch: bigint, by: string];
+      export interface OutputObject {device: string, owner: string, newOwner: string, epoch: bigint, by: string };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
     export namespace EIP712DomainChangedEvent {
       export type InputTuple = [];
       export type OutputTuple = [];
       export interface OutputObject {};
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace KeyRotatedEvent {
+      export type InputTuple = [device: AddressLike, oldKey: AddressLike, newKey: AddressLike, newScheme: BigNumberish, publicKey: BytesLike, isContinuous: boolean, by: AddressLike];
+      export type OutputTuple = [device: string, oldKey: string, newKey: string, newScheme: bigint, publicKey: string, isContinuous: boolean, by: string];
+      export interface OutputObject {device: string, oldKey: string, newKey: string, newScheme: bigint, publicKey: string, isContinuous: boolean, by: string };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace ManifestPublishedEvent {
+      export type InputTuple = [manifest: BigNumberish, vendor: AddressLike, hardwareClass: BytesLike, root: BytesLike, count: BigNumberish, voucherRequired: boolean, uri: string, by: AddressLike];
+      export type OutputTuple = [manifest: bigint, vendor: string, hardwareClass: string, root: string, count: bigint, voucherRequired: boolean, uri: string, by: string];
+      export interface OutputObject {manifest: bigint, vendor: string, hardwareClass: string, root: string, count: bigint, voucherRequired: boolean, uri: string, by: string };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace ManifestRevokedEvent {
+      export type InputTuple = [manifest: BigNumberish, vendor: AddressLike, reason: BigNumberish, by: AddressLike];
+      export type OutputTuple = [manifest: bigint, vendor: string, reason: bigint, by: string];
+      export interface OutputObject {manifest: bigint, vendor: string, reason: bigint, by: string };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace TransferCancelledEvent {
+      export type InputTuple = [device: AddressLike, owner: AddressLike, newOwner: AddressLike, by: AddressLike];
+      export type OutputTuple = [device: string, owner: string, newOwner: string, by: string];
+      export interface OutputObject {device: string, owner: string, newOwner: string, by: string };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace TransferProposedEvent {
+      export type InputTuple = [device: AddressLike, owner: AddressLike, newOwner: AddressLike, expiry: BigNumberish, epoch: BigNumberish, by: AddressLike];
+      export type OutputTuple = [device: string, owner: string, newOwner: string, expiry: bigint, epoch: bigint, by: string];
+      export interface OutputObject {device: string, owner: string, newOwner: string, expiry: bigint, epoch: bigint, by: string };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -235,6 +394,14 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     
 
     
+    acceptTransfer: TypedContractMethod<
+      [device: AddressLike, publicKey: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
     activeKeyOf: TypedContractMethod<
       [device: AddressLike, ],
       [[string, bigint] & {keyId: string, scheme: bigint }],
@@ -243,9 +410,57 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     
 
     
+    addDelegate: TypedContractMethod<
+      [identity: AddressLike, delegateType: BytesLike, delegate: AddressLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    addDelegateSigned: TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, delegateType: BytesLike, delegate: AddressLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    cancelTransfer: TypedContractMethod<
+      [device: AddressLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    changeOwner: TypedContractMethod<
+      [identity: AddressLike, newOwner: AddressLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    changeOwnerSigned: TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, newOwner: AddressLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
     changed: TypedContractMethod<
       [identity: AddressLike, ],
       [bigint],
+      'view'
+    >
+    
+
+    
+    classOf: TypedContractMethod<
+      [device: AddressLike, ],
+      [string],
       'view'
     >
     
@@ -275,9 +490,25 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     
 
     
+    enrollFromManifest: TypedContractMethod<
+      [enrollment: IDeviceRegistry.EnrollmentStruct, byDevice: KeyProofStruct, ownerSignature: BytesLike, manifestProof: IDeviceRegistry.ManifestProofStruct, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
     epochOf: TypedContractMethod<
       [device: AddressLike, ],
       [bigint],
+      'view'
+    >
+    
+
+    
+    hasTerms: TypedContractMethod<
+      [manifest: BigNumberish, terms: IDeviceRegistry.ManifestTermsStruct, ],
+      [boolean],
       'view'
     >
     
@@ -292,6 +523,14 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
 
     
     isActive: TypedContractMethod<
+      [device: AddressLike, ],
+      [boolean],
+      'view'
+    >
+    
+
+    
+    isGenuine: TypedContractMethod<
       [device: AddressLike, ],
       [boolean],
       'view'
@@ -315,6 +554,14 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     
 
     
+    manifestOf: TypedContractMethod<
+      [manifest: BigNumberish, ],
+      [IDeviceRegistry.ManifestStructOutput],
+      'view'
+    >
+    
+
+    
     multicall: TypedContractMethod<
       [data: BytesLike[], ],
       [string[]],
@@ -323,10 +570,50 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     
 
     
+    nonce: TypedContractMethod<
+      [controller: AddressLike, ],
+      [bigint],
+      'view'
+    >
+    
+
+    
     ownerOf: TypedContractMethod<
       [device: AddressLike, ],
       [string],
       'view'
+    >
+    
+
+    
+    pendingTransferOf: TypedContractMethod<
+      [device: AddressLike, ],
+      [[string, bigint] & {newOwner: string, expiry: bigint }],
+      'view'
+    >
+    
+
+    
+    proposeTransfer: TypedContractMethod<
+      [device: AddressLike, newOwner: AddressLike, expiry: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    publishManifest: TypedContractMethod<
+      [vendor: AddressLike, hardwareClass: BytesLike, root: BytesLike, count: BigNumberish, voucherRequired: boolean, uri: string, ],
+      [bigint],
+      'nonpayable'
+    >
+    
+
+    
+    redeemVoucher: TypedContractMethod<
+      [voucher: IDeviceRegistry.TransferVoucherStruct, ownerSignature: BytesLike, acceptance: IDeviceRegistry.AcceptanceProofStruct, redemption: IDeviceRegistry.RedemptionProofStruct, ],
+      [void],
+      'nonpayable'
     >
     
 
@@ -351,6 +638,78 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
       [device: AddressLike, publicKey: BytesLike, ],
       [void],
       'nonpayable'
+    >
+    
+
+    
+    revokeAttribute: TypedContractMethod<
+      [identity: AddressLike, name: BytesLike, value: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    revokeAttributeSigned: TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, name: BytesLike, value: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    revokeDelegate: TypedContractMethod<
+      [identity: AddressLike, delegateType: BytesLike, delegate: AddressLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    revokeDelegateSigned: TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, delegateType: BytesLike, delegate: AddressLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    revokeManifest: TypedContractMethod<
+      [manifest: BigNumberish, terms: IDeviceRegistry.ManifestTermsStruct, reason: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    rotateKey: TypedContractMethod<
+      [rotation: IDeviceRegistry.KeyRotationStruct, byNewKey: KeyProofStruct, byOldKey: KeyProofStruct, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    setAttribute: TypedContractMethod<
+      [identity: AddressLike, name: BytesLike, value: BytesLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    setAttributeSigned: TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, name: BytesLike, value: BytesLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    stateOf: TypedContractMethod<
+      [device: AddressLike, ],
+      [[string, bigint, bigint] & {owner: string, status: bigint, epoch: bigint }],
+      'view'
     >
     
 
@@ -387,6 +746,14 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     
 
     
+    validDelegate: TypedContractMethod<
+      [identity: AddressLike, delegateType: BytesLike, delegate: AddressLike, ],
+      [boolean],
+      'view'
+    >
+    
+
+    
     version: TypedContractMethod<
       [],
       [string],
@@ -402,14 +769,49 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
       [string],
       'view'
     >;
+getFunction(nameOrSignature: 'acceptTransfer'): TypedContractMethod<
+      [device: AddressLike, publicKey: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
 getFunction(nameOrSignature: 'activeKeyOf'): TypedContractMethod<
       [device: AddressLike, ],
       [[string, bigint] & {keyId: string, scheme: bigint }],
       'view'
     >;
+getFunction(nameOrSignature: 'addDelegate'): TypedContractMethod<
+      [identity: AddressLike, delegateType: BytesLike, delegate: AddressLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'addDelegateSigned'): TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, delegateType: BytesLike, delegate: AddressLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'cancelTransfer'): TypedContractMethod<
+      [device: AddressLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'changeOwner'): TypedContractMethod<
+      [identity: AddressLike, newOwner: AddressLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'changeOwnerSigned'): TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, newOwner: AddressLike, ],
+      [void],
+      'nonpayable'
+    >;
 getFunction(nameOrSignature: 'changed'): TypedContractMethod<
       [identity: AddressLike, ],
       [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'classOf'): TypedContractMethod<
+      [device: AddressLike, ],
+      [string],
       'view'
     >;
 getFunction(nameOrSignature: 'deviceOf'): TypedContractMethod<
@@ -427,9 +829,19 @@ getFunction(nameOrSignature: 'enroll'): TypedContractMethod<
       [void],
       'nonpayable'
     >;
+getFunction(nameOrSignature: 'enrollFromManifest'): TypedContractMethod<
+      [enrollment: IDeviceRegistry.EnrollmentStruct, byDevice: KeyProofStruct, ownerSignature: BytesLike, manifestProof: IDeviceRegistry.ManifestProofStruct, ],
+      [void],
+      'nonpayable'
+    >;
 getFunction(nameOrSignature: 'epochOf'): TypedContractMethod<
       [device: AddressLike, ],
       [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'hasTerms'): TypedContractMethod<
+      [manifest: BigNumberish, terms: IDeviceRegistry.ManifestTermsStruct, ],
+      [boolean],
       'view'
     >;
 getFunction(nameOrSignature: 'identityOwner'): TypedContractMethod<
@@ -438,6 +850,11 @@ getFunction(nameOrSignature: 'identityOwner'): TypedContractMethod<
       'view'
     >;
 getFunction(nameOrSignature: 'isActive'): TypedContractMethod<
+      [device: AddressLike, ],
+      [boolean],
+      'view'
+    >;
+getFunction(nameOrSignature: 'isGenuine'): TypedContractMethod<
       [device: AddressLike, ],
       [boolean],
       'view'
@@ -452,15 +869,45 @@ getFunction(nameOrSignature: 'keyOf'): TypedContractMethod<
       [[string, bigint] & {keyId: string, scheme: bigint }],
       'view'
     >;
+getFunction(nameOrSignature: 'manifestOf'): TypedContractMethod<
+      [manifest: BigNumberish, ],
+      [IDeviceRegistry.ManifestStructOutput],
+      'view'
+    >;
 getFunction(nameOrSignature: 'multicall'): TypedContractMethod<
       [data: BytesLike[], ],
       [string[]],
       'nonpayable'
     >;
+getFunction(nameOrSignature: 'nonce'): TypedContractMethod<
+      [controller: AddressLike, ],
+      [bigint],
+      'view'
+    >;
 getFunction(nameOrSignature: 'ownerOf'): TypedContractMethod<
       [device: AddressLike, ],
       [string],
       'view'
+    >;
+getFunction(nameOrSignature: 'pendingTransferOf'): TypedContractMethod<
+      [device: AddressLike, ],
+      [[string, bigint] & {newOwner: string, expiry: bigint }],
+      'view'
+    >;
+getFunction(nameOrSignature: 'proposeTransfer'): TypedContractMethod<
+      [device: AddressLike, newOwner: AddressLike, expiry: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'publishManifest'): TypedContractMethod<
+      [vendor: AddressLike, hardwareClass: BytesLike, root: BytesLike, count: BigNumberish, voucherRequired: boolean, uri: string, ],
+      [bigint],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'redeemVoucher'): TypedContractMethod<
+      [voucher: IDeviceRegistry.TransferVoucherStruct, ownerSignature: BytesLike, acceptance: IDeviceRegistry.AcceptanceProofStruct, redemption: IDeviceRegistry.RedemptionProofStruct, ],
+      [void],
+      'nonpayable'
     >;
 getFunction(nameOrSignature: 'resume'): TypedContractMethod<
       [device: AddressLike, publicKey: BytesLike, ],
@@ -476,6 +923,51 @@ getFunction(nameOrSignature: 'revokeAll'): TypedContractMethod<
       [device: AddressLike, publicKey: BytesLike, ],
       [void],
       'nonpayable'
+    >;
+getFunction(nameOrSignature: 'revokeAttribute'): TypedContractMethod<
+      [identity: AddressLike, name: BytesLike, value: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'revokeAttributeSigned'): TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, name: BytesLike, value: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'revokeDelegate'): TypedContractMethod<
+      [identity: AddressLike, delegateType: BytesLike, delegate: AddressLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'revokeDelegateSigned'): TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, delegateType: BytesLike, delegate: AddressLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'revokeManifest'): TypedContractMethod<
+      [manifest: BigNumberish, terms: IDeviceRegistry.ManifestTermsStruct, reason: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'rotateKey'): TypedContractMethod<
+      [rotation: IDeviceRegistry.KeyRotationStruct, byNewKey: KeyProofStruct, byOldKey: KeyProofStruct, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'setAttribute'): TypedContractMethod<
+      [identity: AddressLike, name: BytesLike, value: BytesLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'setAttributeSigned'): TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, name: BytesLike, value: BytesLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'stateOf'): TypedContractMethod<
+      [device: AddressLike, ],
+      [[string, bigint, bigint] & {owner: string, status: bigint, epoch: bigint }],
+      'view'
     >;
 getFunction(nameOrSignature: 'statusOf'): TypedContractMethod<
       [device: AddressLike, ],
@@ -497,6 +989,11 @@ getFunction(nameOrSignature: 'tryMulticall'): TypedContractMethod<
       [boolean[]],
       'nonpayable'
     >;
+getFunction(nameOrSignature: 'validDelegate'): TypedContractMethod<
+      [identity: AddressLike, delegateType: BytesLike, delegate: AddressLike, ],
+      [boolean],
+      'view'
+    >;
 getFunction(nameOrSignature: 'version'): TypedContractMethod<
       [],
       [string],
@@ -512,7 +1009,13 @@ getEvent(key: 'DeviceEnrolled'): TypedContractEvent<DeviceEnrolledEvent.InputTup
 getEvent(key: 'DeviceResumed'): TypedContractEvent<DeviceResumedEvent.InputTuple, DeviceResumedEvent.OutputTuple, DeviceResumedEvent.OutputObject>;
 getEvent(key: 'DeviceRetired'): TypedContractEvent<DeviceRetiredEvent.InputTuple, DeviceRetiredEvent.OutputTuple, DeviceRetiredEvent.OutputObject>;
 getEvent(key: 'DeviceSuspended'): TypedContractEvent<DeviceSuspendedEvent.InputTuple, DeviceSuspendedEvent.OutputTuple, DeviceSuspendedEvent.OutputObject>;
+getEvent(key: 'DeviceTransferred'): TypedContractEvent<DeviceTransferredEvent.InputTuple, DeviceTransferredEvent.OutputTuple, DeviceTransferredEvent.OutputObject>;
 getEvent(key: 'EIP712DomainChanged'): TypedContractEvent<EIP712DomainChangedEvent.InputTuple, EIP712DomainChangedEvent.OutputTuple, EIP712DomainChangedEvent.OutputObject>;
+getEvent(key: 'KeyRotated'): TypedContractEvent<KeyRotatedEvent.InputTuple, KeyRotatedEvent.OutputTuple, KeyRotatedEvent.OutputObject>;
+getEvent(key: 'ManifestPublished'): TypedContractEvent<ManifestPublishedEvent.InputTuple, ManifestPublishedEvent.OutputTuple, ManifestPublishedEvent.OutputObject>;
+getEvent(key: 'ManifestRevoked'): TypedContractEvent<ManifestRevokedEvent.InputTuple, ManifestRevokedEvent.OutputTuple, ManifestRevokedEvent.OutputObject>;
+getEvent(key: 'TransferCancelled'): TypedContractEvent<TransferCancelledEvent.InputTuple, TransferCancelledEvent.OutputTuple, TransferCancelledEvent.OutputObject>;
+getEvent(key: 'TransferProposed'): TypedContractEvent<TransferProposedEvent.InputTuple, TransferProposedEvent.OutputTuple, TransferProposedEvent.OutputObject>;
 
     filters: {
       
@@ -552,8 +1055,32 @@ getEvent(key: 'EIP712DomainChanged'): TypedContractEvent<EIP712DomainChangedEven
       DeviceSuspended: TypedContractEvent<DeviceSuspendedEvent.InputTuple, DeviceSuspendedEvent.OutputTuple, DeviceSuspendedEvent.OutputObject>;
     
 
+      'DeviceTransferred(address,address,address,uint24,address)': TypedContractEvent<DeviceTransferredEvent.InputTuple, DeviceTransferredEvent.OutputTuple, DeviceTransferredEvent.OutputObject>;
+      DeviceTransferred: TypedContractEvent<DeviceTransferredEvent.InputTuple, DeviceTransferredEvent.OutputTuple, DeviceTransferredEvent.OutputObject>;
+    
+
       'EIP712DomainChanged()': TypedContractEvent<EIP712DomainChangedEvent.InputTuple, EIP712DomainChangedEvent.OutputTuple, EIP712DomainChangedEvent.OutputObject>;
       EIP712DomainChanged: TypedContractEvent<EIP712DomainChangedEvent.InputTuple, EIP712DomainChangedEvent.OutputTuple, EIP712DomainChangedEvent.OutputObject>;
+    
+
+      'KeyRotated(address,address,address,uint8,bytes,bool,address)': TypedContractEvent<KeyRotatedEvent.InputTuple, KeyRotatedEvent.OutputTuple, KeyRotatedEvent.OutputObject>;
+      KeyRotated: TypedContractEvent<KeyRotatedEvent.InputTuple, KeyRotatedEvent.OutputTuple, KeyRotatedEvent.OutputObject>;
+    
+
+      'ManifestPublished(uint32,address,bytes32,bytes32,uint32,bool,string,address)': TypedContractEvent<ManifestPublishedEvent.InputTuple, ManifestPublishedEvent.OutputTuple, ManifestPublishedEvent.OutputObject>;
+      ManifestPublished: TypedContractEvent<ManifestPublishedEvent.InputTuple, ManifestPublishedEvent.OutputTuple, ManifestPublishedEvent.OutputObject>;
+    
+
+      'ManifestRevoked(uint32,address,uint8,address)': TypedContractEvent<ManifestRevokedEvent.InputTuple, ManifestRevokedEvent.OutputTuple, ManifestRevokedEvent.OutputObject>;
+      ManifestRevoked: TypedContractEvent<ManifestRevokedEvent.InputTuple, ManifestRevokedEvent.OutputTuple, ManifestRevokedEvent.OutputObject>;
+    
+
+      'TransferCancelled(address,address,address,address)': TypedContractEvent<TransferCancelledEvent.InputTuple, TransferCancelledEvent.OutputTuple, TransferCancelledEvent.OutputObject>;
+      TransferCancelled: TypedContractEvent<TransferCancelledEvent.InputTuple, TransferCancelledEvent.OutputTuple, TransferCancelledEvent.OutputObject>;
+    
+
+      'TransferProposed(address,address,address,uint40,uint24,address)': TypedContractEvent<TransferProposedEvent.InputTuple, TransferProposedEvent.OutputTuple, TransferProposedEvent.OutputObject>;
+      TransferProposed: TypedContractEvent<TransferProposedEvent.InputTuple, TransferProposedEvent.OutputTuple, TransferProposedEvent.OutputObject>;
     
     };
   }

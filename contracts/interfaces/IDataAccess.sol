@@ -135,6 +135,9 @@ interface IDataAccess is IRegistry {
     /// @notice There is no grant to end.
     error GrantMissing(address device, address subject);
 
+    /// @notice The key took its place without the consent of each key before: it may only narrow what the device allows.
+    error PolicyWidened(address device, address keyId);
+
     /// @notice The message was made in another epoch of the device.
     error EpochStale(address device, uint24 current, uint24 given);
 
@@ -217,9 +220,10 @@ interface IDataAccess is IRegistry {
     ///      PublicNotReadable.
     function setPolicy(address device, uint32 ceiling, uint32 publicRead, uint32 purposes) external;
 
-    /// @notice Makes the device's own half of its policy exactly what the device signed. Anyone may send.
+    /// @notice Makes the device's own half of its policy exactly what the device signed. Anyone may send. A key that took the
+    ///         factory key's place without the consent of each key before may only narrow it.
     /// @dev Reverts: DeviceNotActive, DeadlinePassed, EpochStale, SeqStale, CeilingInvalid, PublicNotReadable,
-    ///      KeyProofInvalid. A device that is a contract answers through ERC-1271.
+    ///      PolicyWidened, KeyProofInvalid. A device that is a contract answers through ERC-1271.
     function setDevicePolicy(DevicePolicy calldata policy, KeyProof calldata byDevice) external;
 
     // ------------------------------------------------------------------ views

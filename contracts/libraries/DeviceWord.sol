@@ -22,9 +22,11 @@ library DeviceWords {
     uint256 private constant SCHEME_AT = 222;
     uint256 private constant MANIFEST_AT = 225;
 
+    uint256 private constant OWNER_MASK = type(uint160).max;
     uint256 private constant CHANGED_MASK = ((1 << 36) - 1) << CHANGED_AT;
     uint256 private constant EPOCH_MASK = uint256(type(uint24).max) << EPOCH_AT;
     uint256 private constant STATUS_MASK = 3 << STATUS_AT;
+    uint256 private constant ROTATED = 1 << 224;
 
     // ------------------------------------------------------------------ reading
 
@@ -49,19 +51,34 @@ library DeviceWords {
         return Scheme((DeviceWord.unwrap(word) >> SCHEME_AT) & 3);
     }
 
+    /// @dev Whether another key than the factory's was put in place.
+    function isRotated(DeviceWord word) internal pure returns (bool) {
+        return DeviceWord.unwrap(word) & ROTATED != 0;
+    }
+
     function manifest(DeviceWord word) internal pure returns (uint32) {
         return uint32(DeviceWord.unwrap(word) >> MANIFEST_AT);
     }
 
     // ------------------------------------------------------------------ writing
 
-    /// @dev The word of a device that was just enrolled: active, in epoch 1, changed in this block.
-    function first(address owner_, Scheme scheme_) internal view returns (DeviceWord) {
+    /// @dev The word of a device that was just enrolled: active, in epoch 1, changed in this block. Manifests are numbered
+    ///      below 2^31.
+    function first(address owner_, Scheme scheme_, uint32 manifest_) internal view returns (DeviceWord) {
+        uint256 bits = uint160(owner_) | (1 << EPOCH_AT) | (uint256(scheme_) << SCHEME_AT);
         return
             DeviceWord
-                .wrap(uint160(owner_) | (1 << EPOCH_AT) | (uint256(scheme_) << SCHEME_AT))
+                .wrap(bits | (uint256(manifest_) << MANIFEST_AT))
                 .withStatus(IDeviceRegistry.Status.Active)
                 .changedNow();
+    }
+
+    function withOwner(DeviceWord word, address newOwner) internal pure returns (DeviceWord) {
+        return DeviceWord.wrap((DeviceWord.unwrap(word) & ~OWNER_MASK) | uint160(newOwner));
+    }
+
+    function withRotated(DeviceWord word) internal pure returns (DeviceWord) {
+        return DeviceWord.wrap(DeviceWord.unwrap(word) | ROTATED);
     }
 
     function withStatus(DeviceWord word, IDeviceRegistry.Status newStatus) internal pure returns (DeviceWord) {

@@ -47,11 +47,22 @@ library KeyProofs {
         bytes32 digest,
         KeyProof calldata proof
     ) internal view returns (bool) {
+        return isValid(keyId, scheme, digest, proof.publicKey, proof.signature);
+    }
+
+    /// @notice The same for a proof in its parts.
+    function isValid(
+        address keyId,
+        Scheme scheme,
+        bytes32 digest,
+        bytes calldata publicKey,
+        bytes calldata signature
+    ) internal view returns (bool) {
         if (scheme == Scheme.Account) {
-            return proof.publicKey.length == 0 && isValidAccountSignature(keyId, digest, proof.signature);
+            return publicKey.length == 0 && isValidAccountSignature(keyId, digest, signature);
         }
         if (scheme == Scheme.P256Sha256) digest = sha256(abi.encodePacked("Touchstone.v1", digest));
-        return isPublicKeyOf(keyId, scheme, proof.publicKey) && _isValidP256(digest, proof);
+        return isPublicKeyOf(keyId, scheme, publicKey) && _isValidP256(digest, publicKey, signature);
     }
 
     /// @notice Whether the account `account` signed `digest`: by its key, or through ERC-1271 when it has code.
@@ -91,15 +102,19 @@ library KeyProofs {
         require(success && result.length == 32 && abi.decode(result, (uint256)) == 1, P256PrecompileMissing());
     }
 
-    function _isValidP256(bytes32 digest, KeyProof calldata proof) private view returns (bool) {
-        if (proof.signature.length != 64) return false;
+    function _isValidP256(
+        bytes32 digest,
+        bytes calldata publicKey,
+        bytes calldata signature
+    ) private view returns (bool) {
+        if (signature.length != 64) return false;
         return
             P256.verifyNative(
                 digest,
-                bytes32(proof.signature[:32]),
-                bytes32(proof.signature[32:]),
-                bytes32(proof.publicKey[:32]),
-                bytes32(proof.publicKey[32:])
+                bytes32(signature[:32]),
+                bytes32(signature[32:]),
+                bytes32(publicKey[:32]),
+                bytes32(publicKey[32:])
             );
     }
 }

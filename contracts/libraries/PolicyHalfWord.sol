@@ -31,6 +31,11 @@ library PolicyHalfWords {
         return PolicyHalfWord.wrap(PolicyHalfWord.unwrap(half) & PolicyHalfWord.unwrap(other));
     }
 
+    /// @dev Whether the half allows nothing that `other` does not.
+    function isWithin(PolicyHalfWord half, PolicyHalfWord other) internal pure returns (bool) {
+        return PolicyHalfWord.unwrap(half.and(other)) == PolicyHalfWord.unwrap(half);
+    }
+
     /// @dev Whether a grant may convey all of `permissions` for the purpose.
     function allows(PolicyHalfWord half, uint32 permissions, uint8 purpose) internal pure returns (bool) {
         return permissions & ~half.ceiling() == 0 && (half.purposes() >> purpose) & 1 != 0;

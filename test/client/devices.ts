@@ -55,6 +55,7 @@ describe("devices.enroll", () => {
         epoch: 1n,
         manifest: 0n,
         changed: BigInt(receipt.blockNumber),
+        isContinuous: true,
       });
     });
   }
@@ -193,6 +194,7 @@ describe("devices.get", () => {
       epoch: 0n,
       manifest: 0n,
       changed: 0n,
+      isContinuous: false,
     });
   });
 });

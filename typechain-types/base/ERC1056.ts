@@ -6,15 +6,47 @@ import type { TypedContractEvent, TypedDeferredTopicFilter, TypedEventLog, Typed
   
 
   export interface ERC1056Interface extends Interface {
-    getFunction(nameOrSignature: "changed" | "identityOwner"): FunctionFragment;
+    getFunction(nameOrSignature: "ROLE_REGISTRY" | "addDelegate" | "addDelegateSigned" | "changeOwner" | "changeOwnerSigned" | "changed" | "eip712Domain" | "identityOwner" | "nonce" | "revokeAttribute" | "revokeAttributeSigned" | "revokeDelegate" | "revokeDelegateSigned" | "setAttribute" | "setAttributeSigned" | "supportsInterface" | "validDelegate" | "version"): FunctionFragment;
 
-    getEvent(nameOrSignatureOrTopic: "DIDAttributeChanged" | "DIDDelegateChanged" | "DIDOwnerChanged"): EventFragment;
+    getEvent(nameOrSignatureOrTopic: "DIDAttributeChanged" | "DIDDelegateChanged" | "DIDOwnerChanged" | "EIP712DomainChanged"): EventFragment;
 
-    encodeFunctionData(functionFragment: 'changed', values: [AddressLike]): string;
+    encodeFunctionData(functionFragment: 'ROLE_REGISTRY', values?: undefined): string;
+encodeFunctionData(functionFragment: 'addDelegate', values: [AddressLike, BytesLike, AddressLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'addDelegateSigned', values: [AddressLike, BigNumberish, BytesLike, BytesLike, BytesLike, AddressLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'changeOwner', values: [AddressLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'changeOwnerSigned', values: [AddressLike, BigNumberish, BytesLike, BytesLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'changed', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'eip712Domain', values?: undefined): string;
 encodeFunctionData(functionFragment: 'identityOwner', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'nonce', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'revokeAttribute', values: [AddressLike, BytesLike, BytesLike]): string;
+encodeFunctionData(functionFragment: 'revokeAttributeSigned', values: [AddressLike, BigNumberish, BytesLike, BytesLike, BytesLike, BytesLike]): string;
+encodeFunctionData(functionFragment: 'revokeDelegate', values: [AddressLike, BytesLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'revokeDelegateSigned', values: [AddressLike, BigNumberish, BytesLike, BytesLike, BytesLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'setAttribute', values: [AddressLike, BytesLike, BytesLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'setAttributeSigned', values: [AddressLike, BigNumberish, BytesLike, BytesLike, BytesLike, BytesLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'supportsInterface', values: [BytesLike]): string;
+encodeFunctionData(functionFragment: 'validDelegate', values: [AddressLike, BytesLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'version', values?: undefined): string;
 
-    decodeFunctionResult(functionFragment: 'changed', data: BytesLike): Result;
+    decodeFunctionResult(functionFragment: 'ROLE_REGISTRY', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'addDelegate', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'addDelegateSigned', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'changeOwner', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'changeOwnerSigned', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'changed', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'eip712Domain', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'identityOwner', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'nonce', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'revokeAttribute', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'revokeAttributeSigned', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'revokeDelegate', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'revokeDelegateSigned', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'setAttribute', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'setAttributeSigned', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'supportsInterface', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'validDelegate', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
   }
 
   
@@ -46,6 +78,18 @@ decodeFunctionResult(functionFragment: 'identityOwner', data: BytesLike): Result
       export type InputTuple = [identity: AddressLike, owner: AddressLike, previousChange: BigNumberish];
       export type OutputTuple = [identity: string, owner: string, previousChange: bigint];
       export interface OutputObject {identity: string, owner: string, previousChange: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace EIP712DomainChangedEvent {
+      export type InputTuple = [];
+      export type OutputTuple = [];
+      export interface OutputObject {};
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -88,9 +132,57 @@ decodeFunctionResult(functionFragment: 'identityOwner', data: BytesLike): Result
 
     
     
+    ROLE_REGISTRY: TypedContractMethod<
+      [],
+      [string],
+      'view'
+    >
+    
+
+    
+    addDelegate: TypedContractMethod<
+      [identity: AddressLike, delegateType: BytesLike, delegate: AddressLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    addDelegateSigned: TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, delegateType: BytesLike, delegate: AddressLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    changeOwner: TypedContractMethod<
+      [identity: AddressLike, newOwner: AddressLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    changeOwnerSigned: TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, newOwner: AddressLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
     changed: TypedContractMethod<
       [identity: AddressLike, ],
       [bigint],
+      'view'
+    >
+    
+
+    
+    eip712Domain: TypedContractMethod<
+      [],
+      [[string, string, string, bigint, string, string, bigint[]] & {fields: string, name: string, version: string, chainId: bigint, verifyingContract: string, salt: string, extensions: bigint[] }],
       'view'
     >
     
@@ -103,12 +195,122 @@ decodeFunctionResult(functionFragment: 'identityOwner', data: BytesLike): Result
     >
     
 
+    
+    nonce: TypedContractMethod<
+      [controller: AddressLike, ],
+      [bigint],
+      'view'
+    >
+    
+
+    
+    revokeAttribute: TypedContractMethod<
+      [identity: AddressLike, name: BytesLike, value: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    revokeAttributeSigned: TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, name: BytesLike, value: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    revokeDelegate: TypedContractMethod<
+      [identity: AddressLike, delegateType: BytesLike, delegate: AddressLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    revokeDelegateSigned: TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, delegateType: BytesLike, delegate: AddressLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    setAttribute: TypedContractMethod<
+      [identity: AddressLike, name: BytesLike, value: BytesLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    setAttributeSigned: TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, name: BytesLike, value: BytesLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    supportsInterface: TypedContractMethod<
+      [interfaceId: BytesLike, ],
+      [boolean],
+      'view'
+    >
+    
+
+    
+    validDelegate: TypedContractMethod<
+      [identity: AddressLike, delegateType: BytesLike, delegate: AddressLike, ],
+      [boolean],
+      'view'
+    >
+    
+
+    
+    version: TypedContractMethod<
+      [],
+      [string],
+      'view'
+    >
+    
+
 
     getFunction<T extends ContractMethod = ContractMethod>(key: string | FunctionFragment): T;
 
-    getFunction(nameOrSignature: 'changed'): TypedContractMethod<
+    getFunction(nameOrSignature: 'ROLE_REGISTRY'): TypedContractMethod<
+      [],
+      [string],
+      'view'
+    >;
+getFunction(nameOrSignature: 'addDelegate'): TypedContractMethod<
+      [identity: AddressLike, delegateType: BytesLike, delegate: AddressLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'addDelegateSigned'): TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, delegateType: BytesLike, delegate: AddressLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'changeOwner'): TypedContractMethod<
+      [identity: AddressLike, newOwner: AddressLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'changeOwnerSigned'): TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, newOwner: AddressLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'changed'): TypedContractMethod<
       [identity: AddressLike, ],
       [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'eip712Domain'): TypedContractMethod<
+      [],
+      [[string, string, string, bigint, string, string, bigint[]] & {fields: string, name: string, version: string, chainId: bigint, verifyingContract: string, salt: string, extensions: bigint[] }],
       'view'
     >;
 getFunction(nameOrSignature: 'identityOwner'): TypedContractMethod<
@@ -116,10 +318,61 @@ getFunction(nameOrSignature: 'identityOwner'): TypedContractMethod<
       [string],
       'view'
     >;
+getFunction(nameOrSignature: 'nonce'): TypedContractMethod<
+      [controller: AddressLike, ],
+      [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'revokeAttribute'): TypedContractMethod<
+      [identity: AddressLike, name: BytesLike, value: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'revokeAttributeSigned'): TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, name: BytesLike, value: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'revokeDelegate'): TypedContractMethod<
+      [identity: AddressLike, delegateType: BytesLike, delegate: AddressLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'revokeDelegateSigned'): TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, delegateType: BytesLike, delegate: AddressLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'setAttribute'): TypedContractMethod<
+      [identity: AddressLike, name: BytesLike, value: BytesLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'setAttributeSigned'): TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, name: BytesLike, value: BytesLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'supportsInterface'): TypedContractMethod<
+      [interfaceId: BytesLike, ],
+      [boolean],
+      'view'
+    >;
+getFunction(nameOrSignature: 'validDelegate'): TypedContractMethod<
+      [identity: AddressLike, delegateType: BytesLike, delegate: AddressLike, ],
+      [boolean],
+      'view'
+    >;
+getFunction(nameOrSignature: 'version'): TypedContractMethod<
+      [],
+      [string],
+      'view'
+    >;
 
     getEvent(key: 'DIDAttributeChanged'): TypedContractEvent<DIDAttributeChangedEvent.InputTuple, DIDAttributeChangedEvent.OutputTuple, DIDAttributeChangedEvent.OutputObject>;
 getEvent(key: 'DIDDelegateChanged'): TypedContractEvent<DIDDelegateChangedEvent.InputTuple, DIDDelegateChangedEvent.OutputTuple, DIDDelegateChangedEvent.OutputObject>;
 getEvent(key: 'DIDOwnerChanged'): TypedContractEvent<DIDOwnerChangedEvent.InputTuple, DIDOwnerChangedEvent.OutputTuple, DIDOwnerChangedEvent.OutputObject>;
+getEvent(key: 'EIP712DomainChanged'): TypedContractEvent<EIP712DomainChangedEvent.InputTuple, EIP712DomainChangedEvent.OutputTuple, EIP712DomainChangedEvent.OutputObject>;
 
     filters: {
       
@@ -133,6 +386,10 @@ getEvent(key: 'DIDOwnerChanged'): TypedContractEvent<DIDOwnerChangedEvent.InputT
 
       'DIDOwnerChanged(address,address,uint256)': TypedContractEvent<DIDOwnerChangedEvent.InputTuple, DIDOwnerChangedEvent.OutputTuple, DIDOwnerChangedEvent.OutputObject>;
       DIDOwnerChanged: TypedContractEvent<DIDOwnerChangedEvent.InputTuple, DIDOwnerChangedEvent.OutputTuple, DIDOwnerChangedEvent.OutputObject>;
+    
+
+      'EIP712DomainChanged()': TypedContractEvent<EIP712DomainChangedEvent.InputTuple, EIP712DomainChangedEvent.OutputTuple, EIP712DomainChangedEvent.OutputObject>;
+      EIP712DomainChanged: TypedContractEvent<EIP712DomainChangedEvent.InputTuple, EIP712DomainChangedEvent.OutputTuple, EIP712DomainChangedEvent.OutputObject>;
     
     };
   }

@@ -92,6 +92,27 @@ import type { NonPayableOverrides } from "../common.js"
   {
     "inputs": [
       {
+        "internalType": "address",
+        "name": "identity",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "controller",
+        "type": "address"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "digest",
+        "type": "bytes32"
+      }
+    ],
+    "name": "ControllerSignatureInvalid",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "uint40",
         "name": "deadline",
         "type": "uint40"
@@ -151,6 +172,22 @@ import type { NonPayableOverrides } from "../common.js"
   {
     "inputs": [
       {
+        "internalType": "uint32",
+        "name": "manifest",
+        "type": "uint32"
+      },
+      {
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      }
+    ],
+    "name": "DeviceNotInManifest",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "address",
         "name": "device",
         "type": "address"
@@ -178,6 +215,38 @@ import type { NonPayableOverrides } from "../common.js"
       }
     ],
     "name": "EpochExhausted",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      },
+      {
+        "internalType": "uint24",
+        "name": "current",
+        "type": "uint24"
+      },
+      {
+        "internalType": "uint24",
+        "name": "given",
+        "type": "uint24"
+      }
+    ],
+    "name": "EpochStale",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint40",
+        "name": "expiry",
+        "type": "uint40"
+      }
+    ],
+    "name": "ExpiryPassed",
     "type": "error"
   },
   {
@@ -220,12 +289,140 @@ import type { NonPayableOverrides } from "../common.js"
   {
     "inputs": [
       {
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "name",
+        "type": "bytes32"
+      }
+    ],
+    "name": "KeyReserved",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "current",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "given",
+        "type": "address"
+      }
+    ],
+    "name": "KeyStale",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "keyId",
+        "type": "address"
+      }
+    ],
+    "name": "KeyUnchanged",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "vendor",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "signer",
+        "type": "address"
+      }
+    ],
+    "name": "MakerInvalid",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "root",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "uint32",
+        "name": "count",
+        "type": "uint32"
+      }
+    ],
+    "name": "ManifestEmpty",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint32",
+        "name": "manifest",
+        "type": "uint32"
+      },
+      {
+        "internalType": "uint8",
+        "name": "reason",
+        "type": "uint8"
+      }
+    ],
+    "name": "ManifestNoLongerValid",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint32",
+        "name": "manifest",
+        "type": "uint32"
+      }
+    ],
+    "name": "ManifestProofMissing",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint32",
+        "name": "manifest",
+        "type": "uint32"
+      }
+    ],
+    "name": "ManifestTermsMismatch",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "uint32",
         "name": "manifest",
         "type": "uint32"
       }
     ],
     "name": "ManifestUnknown",
+    "type": "error"
+  },
+  {
+    "inputs": [],
+    "name": "ManifestsExhausted",
     "type": "error"
   },
   {
@@ -237,6 +434,75 @@ import type { NonPayableOverrides } from "../common.js"
       }
     ],
     "name": "MissingPrecompile",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "named",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "given",
+        "type": "address"
+      }
+    ],
+    "name": "NewOwnerMismatch",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "identity",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "controller",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "account",
+        "type": "address"
+      }
+    ],
+    "name": "NotController",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "identity",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "owner",
+        "type": "address"
+      }
+    ],
+    "name": "OwnedByAnother",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "owner",
+        "type": "address"
+      }
+    ],
+    "name": "OwnerUnchanged",
     "type": "error"
   },
   {
@@ -258,6 +524,17 @@ import type { NonPayableOverrides } from "../common.js"
       }
     ],
     "name": "PublicKeyMismatch",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint8",
+        "name": "reason",
+        "type": "uint8"
+      }
+    ],
+    "name": "RevocationReasonInvalid",
     "type": "error"
   },
   {
@@ -306,6 +583,39 @@ import type { NonPayableOverrides } from "../common.js"
       }
     ],
     "name": "StringTooLong",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      }
+    ],
+    "name": "TransferNeedsConsent",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      }
+    ],
+    "name": "TransferNotPending",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint256",
+        "name": "validity",
+        "type": "uint256"
+      }
+    ],
+    "name": "ValidityTooLong",
     "type": "error"
   },
   {
@@ -589,8 +899,254 @@ import type { NonPayableOverrides } from "../common.js"
   },
   {
     "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "owner",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "newOwner",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint24",
+        "name": "epoch",
+        "type": "uint24"
+      },
+      {
+        "indexed": false,
+        "internalType": "address",
+        "name": "by",
+        "type": "address"
+      }
+    ],
+    "name": "DeviceTransferred",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
     "inputs": [],
     "name": "EIP712DomainChanged",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "oldKey",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "newKey",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "enum Scheme",
+        "name": "newScheme",
+        "type": "uint8"
+      },
+      {
+        "indexed": false,
+        "internalType": "bytes",
+        "name": "publicKey",
+        "type": "bytes"
+      },
+      {
+        "indexed": false,
+        "internalType": "bool",
+        "name": "isContinuous",
+        "type": "bool"
+      },
+      {
+        "indexed": false,
+        "internalType": "address",
+        "name": "by",
+        "type": "address"
+      }
+    ],
+    "name": "KeyRotated",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "uint32",
+        "name": "manifest",
+        "type": "uint32"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "vendor",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "hardwareClass",
+        "type": "bytes32"
+      },
+      {
+        "indexed": false,
+        "internalType": "bytes32",
+        "name": "root",
+        "type": "bytes32"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint32",
+        "name": "count",
+        "type": "uint32"
+      },
+      {
+        "indexed": false,
+        "internalType": "bool",
+        "name": "voucherRequired",
+        "type": "bool"
+      },
+      {
+        "indexed": false,
+        "internalType": "string",
+        "name": "uri",
+        "type": "string"
+      },
+      {
+        "indexed": false,
+        "internalType": "address",
+        "name": "by",
+        "type": "address"
+      }
+    ],
+    "name": "ManifestPublished",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "uint32",
+        "name": "manifest",
+        "type": "uint32"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "vendor",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint8",
+        "name": "reason",
+        "type": "uint8"
+      },
+      {
+        "indexed": false,
+        "internalType": "address",
+        "name": "by",
+        "type": "address"
+      }
+    ],
+    "name": "ManifestRevoked",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "owner",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "newOwner",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "address",
+        "name": "by",
+        "type": "address"
+      }
+    ],
+    "name": "TransferCancelled",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "owner",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "newOwner",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint40",
+        "name": "expiry",
+        "type": "uint40"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint24",
+        "name": "epoch",
+        "type": "uint24"
+      },
+      {
+        "indexed": false,
+        "internalType": "address",
+        "name": "by",
+        "type": "address"
+      }
+    ],
+    "name": "TransferProposed",
     "type": "event"
   },
   {
@@ -604,6 +1160,24 @@ import type { NonPayableOverrides } from "../common.js"
       }
     ],
     "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      },
+      {
+        "internalType": "bytes",
+        "name": "publicKey",
+        "type": "bytes"
+      }
+    ],
+    "name": "acceptTransfer",
+    "outputs": [],
+    "stateMutability": "nonpayable",
     "type": "function"
   },
   {
@@ -636,6 +1210,141 @@ import type { NonPayableOverrides } from "../common.js"
         "internalType": "address",
         "name": "identity",
         "type": "address"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "delegateType",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "address",
+        "name": "delegate",
+        "type": "address"
+      },
+      {
+        "internalType": "uint256",
+        "name": "validity",
+        "type": "uint256"
+      }
+    ],
+    "name": "addDelegate",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "identity",
+        "type": "address"
+      },
+      {
+        "internalType": "uint8",
+        "name": "sigV",
+        "type": "uint8"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "sigR",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "sigS",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "delegateType",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "address",
+        "name": "delegate",
+        "type": "address"
+      },
+      {
+        "internalType": "uint256",
+        "name": "validity",
+        "type": "uint256"
+      }
+    ],
+    "name": "addDelegateSigned",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      }
+    ],
+    "name": "cancelTransfer",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "identity",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "newOwner",
+        "type": "address"
+      }
+    ],
+    "name": "changeOwner",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "identity",
+        "type": "address"
+      },
+      {
+        "internalType": "uint8",
+        "name": "sigV",
+        "type": "uint8"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "sigR",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "sigS",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "address",
+        "name": "newOwner",
+        "type": "address"
+      }
+    ],
+    "name": "changeOwnerSigned",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "identity",
+        "type": "address"
       }
     ],
     "name": "changed",
@@ -644,6 +1353,25 @@ import type { NonPayableOverrides } from "../common.js"
         "internalType": "uint256",
         "name": "",
         "type": "uint256"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      }
+    ],
+    "name": "classOf",
+    "outputs": [
+      {
+        "internalType": "bytes32",
+        "name": "",
+        "type": "bytes32"
       }
     ],
     "stateMutability": "view",
@@ -695,10 +1423,15 @@ import type { NonPayableOverrides } from "../common.js"
             "internalType": "uint40",
             "name": "changed",
             "type": "uint40"
+          },
+          {
+            "internalType": "bool",
+            "name": "isContinuous",
+            "type": "bool"
           }
         ],
         "internalType": "struct IDeviceRegistry.Device",
-        "name": "",
+        "name": "state",
         "type": "tuple"
       }
     ],
@@ -818,6 +1551,137 @@ import type { NonPayableOverrides } from "../common.js"
   {
     "inputs": [
       {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "device",
+            "type": "address"
+          },
+          {
+            "internalType": "enum Scheme",
+            "name": "scheme",
+            "type": "uint8"
+          },
+          {
+            "internalType": "address",
+            "name": "owner",
+            "type": "address"
+          },
+          {
+            "internalType": "uint32",
+            "name": "manifest",
+            "type": "uint32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "metadataHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint40",
+            "name": "deadline",
+            "type": "uint40"
+          }
+        ],
+        "internalType": "struct IDeviceRegistry.Enrollment",
+        "name": "enrollment",
+        "type": "tuple"
+      },
+      {
+        "components": [
+          {
+            "internalType": "bytes",
+            "name": "publicKey",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes",
+            "name": "signature",
+            "type": "bytes"
+          }
+        ],
+        "internalType": "struct KeyProof",
+        "name": "byDevice",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "ownerSignature",
+        "type": "bytes"
+      },
+      {
+        "components": [
+          {
+            "components": [
+              {
+                "internalType": "address",
+                "name": "vendor",
+                "type": "address"
+              },
+              {
+                "internalType": "bytes32",
+                "name": "root",
+                "type": "bytes32"
+              },
+              {
+                "internalType": "uint32",
+                "name": "count",
+                "type": "uint32"
+              },
+              {
+                "internalType": "bool",
+                "name": "voucherRequired",
+                "type": "bool"
+              }
+            ],
+            "internalType": "struct IDeviceRegistry.ManifestTerms",
+            "name": "terms",
+            "type": "tuple"
+          },
+          {
+            "internalType": "uint32",
+            "name": "index",
+            "type": "uint32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "serialHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "path",
+            "type": "bytes32[]"
+          },
+          {
+            "internalType": "address",
+            "name": "voucherBy",
+            "type": "address"
+          },
+          {
+            "internalType": "uint40",
+            "name": "voucherDeadline",
+            "type": "uint40"
+          },
+          {
+            "internalType": "bytes",
+            "name": "voucherSignature",
+            "type": "bytes"
+          }
+        ],
+        "internalType": "struct IDeviceRegistry.ManifestProof",
+        "name": "manifestProof",
+        "type": "tuple"
+      }
+    ],
+    "name": "enrollFromManifest",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "address",
         "name": "device",
         "type": "address"
@@ -829,6 +1693,52 @@ import type { NonPayableOverrides } from "../common.js"
         "internalType": "uint24",
         "name": "",
         "type": "uint24"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint32",
+        "name": "manifest",
+        "type": "uint32"
+      },
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "vendor",
+            "type": "address"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "root",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "count",
+            "type": "uint32"
+          },
+          {
+            "internalType": "bool",
+            "name": "voucherRequired",
+            "type": "bool"
+          }
+        ],
+        "internalType": "struct IDeviceRegistry.ManifestTerms",
+        "name": "terms",
+        "type": "tuple"
+      }
+    ],
+    "name": "hasTerms",
+    "outputs": [
+      {
+        "internalType": "bool",
+        "name": "",
+        "type": "bool"
       }
     ],
     "stateMutability": "view",
@@ -862,6 +1772,25 @@ import type { NonPayableOverrides } from "../common.js"
       }
     ],
     "name": "isActive",
+    "outputs": [
+      {
+        "internalType": "bool",
+        "name": "",
+        "type": "bool"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      }
+    ],
+    "name": "isGenuine",
     "outputs": [
       {
         "internalType": "bool",
@@ -940,6 +1869,42 @@ import type { NonPayableOverrides } from "../common.js"
   {
     "inputs": [
       {
+        "internalType": "uint32",
+        "name": "manifest",
+        "type": "uint32"
+      }
+    ],
+    "name": "manifestOf",
+    "outputs": [
+      {
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "classId",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bool",
+            "name": "isRevoked",
+            "type": "bool"
+          },
+          {
+            "internalType": "uint8",
+            "name": "reason",
+            "type": "uint8"
+          }
+        ],
+        "internalType": "struct IDeviceRegistry.Manifest",
+        "name": "",
+        "type": "tuple"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "bytes[]",
         "name": "data",
         "type": "bytes[]"
@@ -960,6 +1925,25 @@ import type { NonPayableOverrides } from "../common.js"
     "inputs": [
       {
         "internalType": "address",
+        "name": "controller",
+        "type": "address"
+      }
+    ],
+    "name": "nonce",
+    "outputs": [
+      {
+        "internalType": "uint256",
+        "name": "",
+        "type": "uint256"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
         "name": "device",
         "type": "address"
       }
@@ -973,6 +1957,181 @@ import type { NonPayableOverrides } from "../common.js"
       }
     ],
     "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      }
+    ],
+    "name": "pendingTransferOf",
+    "outputs": [
+      {
+        "internalType": "address",
+        "name": "newOwner",
+        "type": "address"
+      },
+      {
+        "internalType": "uint40",
+        "name": "expiry",
+        "type": "uint40"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "newOwner",
+        "type": "address"
+      },
+      {
+        "internalType": "uint40",
+        "name": "expiry",
+        "type": "uint40"
+      }
+    ],
+    "name": "proposeTransfer",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "vendor",
+        "type": "address"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "hardwareClass",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "root",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "uint32",
+        "name": "count",
+        "type": "uint32"
+      },
+      {
+        "internalType": "bool",
+        "name": "voucherRequired",
+        "type": "bool"
+      },
+      {
+        "internalType": "string",
+        "name": "uri",
+        "type": "string"
+      }
+    ],
+    "name": "publishManifest",
+    "outputs": [
+      {
+        "internalType": "uint32",
+        "name": "manifest",
+        "type": "uint32"
+      }
+    ],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "device",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "newOwner",
+            "type": "address"
+          },
+          {
+            "internalType": "uint24",
+            "name": "epoch",
+            "type": "uint24"
+          },
+          {
+            "internalType": "uint40",
+            "name": "deadline",
+            "type": "uint40"
+          }
+        ],
+        "internalType": "struct IDeviceRegistry.TransferVoucher",
+        "name": "voucher",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "ownerSignature",
+        "type": "bytes"
+      },
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "newOwner",
+            "type": "address"
+          },
+          {
+            "internalType": "uint40",
+            "name": "deadline",
+            "type": "uint40"
+          },
+          {
+            "internalType": "bytes",
+            "name": "signature",
+            "type": "bytes"
+          }
+        ],
+        "internalType": "struct IDeviceRegistry.AcceptanceProof",
+        "name": "acceptance",
+        "type": "tuple"
+      },
+      {
+        "components": [
+          {
+            "internalType": "uint40",
+            "name": "deadline",
+            "type": "uint40"
+          },
+          {
+            "internalType": "bytes",
+            "name": "publicKey",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes",
+            "name": "signature",
+            "type": "bytes"
+          }
+        ],
+        "internalType": "struct IDeviceRegistry.RedemptionProof",
+        "name": "redemption",
+        "type": "tuple"
+      }
+    ],
+    "name": "redeemVoucher",
+    "outputs": [],
+    "stateMutability": "nonpayable",
     "type": "function"
   },
   {
@@ -1022,6 +2181,352 @@ import type { NonPayableOverrides } from "../common.js"
     "name": "revokeAll",
     "outputs": [],
     "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "identity",
+        "type": "address"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "name",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes",
+        "name": "value",
+        "type": "bytes"
+      }
+    ],
+    "name": "revokeAttribute",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "identity",
+        "type": "address"
+      },
+      {
+        "internalType": "uint8",
+        "name": "sigV",
+        "type": "uint8"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "sigR",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "sigS",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "name",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes",
+        "name": "value",
+        "type": "bytes"
+      }
+    ],
+    "name": "revokeAttributeSigned",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "identity",
+        "type": "address"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "delegateType",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "address",
+        "name": "delegate",
+        "type": "address"
+      }
+    ],
+    "name": "revokeDelegate",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "identity",
+        "type": "address"
+      },
+      {
+        "internalType": "uint8",
+        "name": "sigV",
+        "type": "uint8"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "sigR",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "sigS",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "delegateType",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "address",
+        "name": "delegate",
+        "type": "address"
+      }
+    ],
+    "name": "revokeDelegateSigned",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint32",
+        "name": "manifest",
+        "type": "uint32"
+      },
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "vendor",
+            "type": "address"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "root",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "count",
+            "type": "uint32"
+          },
+          {
+            "internalType": "bool",
+            "name": "voucherRequired",
+            "type": "bool"
+          }
+        ],
+        "internalType": "struct IDeviceRegistry.ManifestTerms",
+        "name": "terms",
+        "type": "tuple"
+      },
+      {
+        "internalType": "uint8",
+        "name": "reason",
+        "type": "uint8"
+      }
+    ],
+    "name": "revokeManifest",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "device",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "oldKey",
+            "type": "address"
+          },
+          {
+            "internalType": "address",
+            "name": "newKey",
+            "type": "address"
+          },
+          {
+            "internalType": "enum Scheme",
+            "name": "newScheme",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint24",
+            "name": "epoch",
+            "type": "uint24"
+          },
+          {
+            "internalType": "uint40",
+            "name": "deadline",
+            "type": "uint40"
+          }
+        ],
+        "internalType": "struct IDeviceRegistry.KeyRotation",
+        "name": "rotation",
+        "type": "tuple"
+      },
+      {
+        "components": [
+          {
+            "internalType": "bytes",
+            "name": "publicKey",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes",
+            "name": "signature",
+            "type": "bytes"
+          }
+        ],
+        "internalType": "struct KeyProof",
+        "name": "byNewKey",
+        "type": "tuple"
+      },
+      {
+        "components": [
+          {
+            "internalType": "bytes",
+            "name": "publicKey",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes",
+            "name": "signature",
+            "type": "bytes"
+          }
+        ],
+        "internalType": "struct KeyProof",
+        "name": "byOldKey",
+        "type": "tuple"
+      }
+    ],
+    "name": "rotateKey",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "identity",
+        "type": "address"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "name",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes",
+        "name": "value",
+        "type": "bytes"
+      },
+      {
+        "internalType": "uint256",
+        "name": "validity",
+        "type": "uint256"
+      }
+    ],
+    "name": "setAttribute",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "identity",
+        "type": "address"
+      },
+      {
+        "internalType": "uint8",
+        "name": "sigV",
+        "type": "uint8"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "sigR",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "sigS",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "name",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes",
+        "name": "value",
+        "type": "bytes"
+      },
+      {
+        "internalType": "uint256",
+        "name": "validity",
+        "type": "uint256"
+      }
+    ],
+    "name": "setAttributeSigned",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      }
+    ],
+    "name": "stateOf",
+    "outputs": [
+      {
+        "internalType": "address",
+        "name": "owner",
+        "type": "address"
+      },
+      {
+        "internalType": "enum IDeviceRegistry.Status",
+        "name": "status",
+        "type": "uint8"
+      },
+      {
+        "internalType": "uint24",
+        "name": "epoch",
+        "type": "uint24"
+      }
+    ],
+    "stateMutability": "view",
     "type": "function"
   },
   {
@@ -1100,6 +2605,35 @@ import type { NonPayableOverrides } from "../common.js"
     "type": "function"
   },
   {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "identity",
+        "type": "address"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "delegateType",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "address",
+        "name": "delegate",
+        "type": "address"
+      }
+    ],
+    "name": "validDelegate",
+    "outputs": [
+      {
+        "internalType": "bool",
+        "name": "",
+        "type": "bool"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
     "inputs": [],
     "name": "version",
     "outputs": [
@@ -1114,7 +2648,7 @@ import type { NonPayableOverrides } from "../common.js"
   }
 ] as const;
 
-  const _bytecode = "0x61018080604052346102df576020816129128038038091610020828561030a565b8339810103126102df57516001600160a01b03811681036102df57604090815161004a838261030a565b6019815260208101907f546f75636873746f6e65204465766963655265676973747279000000000000008252835191610083858461030a565b600183526020830191603160f81b835261009c8161032d565b610120526100a98461032d565b61014052519020918260e05251902080610100524660a05283519060208201927f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f84528583015260608201524660808201523060a082015260a0815261011060c08261030a565b5190206080523060c052610160525f80825160208101907faf2bdbe1aa9b6ec1e2ade1d694f41fc71a831d0268e9891562113d8a62add1bf82527fefd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716858201527f0834e36ad29a83bf2bc9385e491d6099c8fdf9d1ed67aa7ea5f51f93782857a960608201527f60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb660808201527f7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d446229960a082015260a081526101f060c08261030a565b51906101005afa3d15610303573d6001600160401b0381116102ef57825190610223601f8201601f19166020018361030a565b81523d5f602083013e5b816102e3575b816102c3575b50156102b457516125799081610399823960805181611f87015260a05181612044015260c05181611f51015260e05181611fd601526101005181611ffc01526101205181610b8801526101405181610bb101526101605181818161040b0152818161194a01528181611a7d01528181611b8701526120cc0152f35b635249600160e01b5f5260045ffd5b90506020818051810103126102df57602001516001145f610239565b5f80fd5b80516020149150610233565b634e487b7160e01b5f52604160045260245ffd5b606061022d565b601f909101601f19168101906001600160401b038211908210176102ef57604052565b601f815111610358576020815191015160208210610349571790565b5f198260200360031b1b161790565b604460209160405192839163305a27a960e01b83528160048401528051918291826024860152018484015e5f828201840152601f01601f19168101030190fdfe6080806040526004361015610012575f80fd5b5f3560e01c90816301ffc9a7146110eb5750806314afd79e146110ab578063437b911614610efd5780634b02cf3e14610e5a57806352b9fa7914610cef57806354fd4d5014610ca8578063582805d914610c6857806384b0196e14610b705780638733d4e814610b3b57806397a5d5b514610aeb5780639e6371ba146109f15780639f8a13d71461099e578063aab5f8df14610935578063ac9650d8146107f9578063bd5cc36014610791578063bfe042bd146105c9578063c0981bad1461043a578063ed5fb225146103f6578063ee132c6f146101c9578063f96d0f9f146101805763fa073d7614610103575f80fd5b3461017c57602036600319011261017c5761011c611188565b6001600160a01b0381165f908152600260205260409020549060dc82901c600316610146816111ff565b61014f816111ff565b610172575061015e5f9161177d565b9061016e6040519283928361125b565b0390f35b61015e909161177d565b5f80fd5b3461017c57602036600319011261017c576001600160a01b036101a1611188565b165f5260026020526020640fffffffff60405f205460a01c1664ffffffffff60405191168152f35b3461017c576101d73661127d565b919060018060a01b03821692835f52600260205260405f20549160038360dc1c16610201816111ff565b8061020e610221926111ff565b610217816111ff565b856001821461187c565b6001600160a01b038316936102358561206a565b61026790839083908690610255600360dc1b198316600160dd1b176119c2565b8a5f52600260205260405f2055611c8c565b64ffffffffff640fffffffff61027c8561177d565b9460a01c16169160038410156103e257859361030457505060807f5a5084339536bcab65f20799fcc58724588145ca054bd2be626174b27ba156f79160405190660e6d2ce82eae8d60cb1b82528460208301525f60408301526060820152a25b33917f7a1216314560d60949c444533a6cbee8f442be5160211138088542d97680e0b15f80a4005b8091929350603f10156103ce5760201161017c576103ba7f18ab6b2ae3d64306c00ce663125f2bd680e441a098de1635bd7ad8b0d44965e491859360206040519261200960f21b8285015260ff60f81b60026001603f84013560f81c161760f81b16602285015260238401375f6043830152602382526103856043836112f1565b604051928392770c8d2c85ee0eac45e9aead8e8d2d6caf25ee6d2ce82eae8d60431b8452608060208501526080840190611209565b905f604084015260608301520390a26102dc565b634e487b7160e01b5f52603260045260245ffd5b634e487b7160e01b5f52602160045260245ffd5b3461017c575f36600319011261017c576040517f00000000000000000000000000000000000000000000000000000000000000006001600160a01b03168152602090f35b3461017c576104483661127d565b9091610453816118ac565b6001600160a01b03811692610467846118fc565b4360a083901c640fffffffff16146105a75762ffffff8260c41c169461048c86611408565b62ffffff81169662feffff881161058357506104c09062ffffff60c41b19851660c49190911b62ffffff60c41b16176119c2565b9360018060a01b03811694855f52600260205260405f2055847f38a5a6e68f30ed1ab45860a4afb34bcb2fc00f22ca462d249b8a8d40cda6f7a3604080518981525f6020820152a2600160038560dc1c1661051a816111ff565b610523816111ff565b1461055b575b505050506040519283527fab617420a4fc57e386a83e3d9101245356f36f34165cd0ab064257fe49671d0860203394a4005b6105738461056e858561057a9886611c8c565b61177d565b9080612145565b83808080610529565b633e26f72160e01b5f9081526001600160a01b038716600452602491909152604490fd5b633d6a082f60e21b5f9081526001600160a01b03841660045243602452604490fd5b3461017c576105d73661127d565b919060018060a01b03821692835f52600260205260405f20549160038360dc1c16610601816111ff565b8061060e610621926111ff565b610617816111ff565b856002821461187c565b6001600160a01b038316936106358561206a565b61065590839083908690610255600360dc1b198316600160dc1b176119c2565b64ffffffffff640fffffffff61066a8561177d565b9460a01c16169160038410156103e25785936106f757505060807f5a5084339536bcab65f20799fcc58724588145ca054bd2be626174b27ba156f79160405190660e6d2ce82eae8d60cb1b825284602083015264ffffffffff60408301526060820152a25b33917f21a5df2f395c094b04a0ea2d4ce45dc267b9b63a5043d3e9efc0a86e48f656865f80a4005b8091929350603f10156103ce5760201161017c576107787f18ab6b2ae3d64306c00ce663125f2bd680e441a098de1635bd7ad8b0d44965e491859360206040519261200960f21b8285015260ff60f81b60026001603f84013560f81c161760f81b16602285015260238401375f6043830152602382526103856043836112f1565b9064ffffffffff604084015260608301520390a26106cf565b3461017c57602036600319011261017c576107aa611188565b6001600160a01b0381165f9081526002602052604090205490600160dc83901c6003166107d6816111ff565b6107df816111ff565b036107ee5761015e909161177d565b5061015e5f9161177d565b3461017c576108073661119e565b60209160405161081784826112f1565b5f815283810190601f19850136833761082f84611313565b9361083d60405195866112f1565b808552601f1961084c82611313565b01865f5b828110610926575050505f5b8181106108c057604080518881528751818a018190525f92600582901b83018101918a8c01918c9085015b8287106108945785850386f35b9091929382806108b0600193603f198a82030186528851611209565b9601920196019592919092610887565b8061090a6109046108d4600194868a61135e565b91908b89846040519586948486013783018281015f81528b519283915e01015f815203601f1981018352826112f1565b30611c00565b6109148289611391565b5261091f8188611391565b500161085c565b60608882018301528101610850565b3461017c573660031901610100811261017c5760c01361017c5760c43567ffffffffffffffff811161017c576040600319823603011261017c5760e4359067ffffffffffffffff821161017c5761099361099c92369060040161122d565b91600401611432565b005b3461017c57602036600319011261017c576001600160a01b036109bf611188565b165f5260026020526020600360405f205460dc1c166109dd816111ff565b6109e6816111ff565b600160405191148152f35b3461017c57602036600319011261017c57610a0a611188565b610a13816118ac565b6001600160a01b03811690610a27826118fc565b610a3862ffffff8260c41c16611408565b927f38a5a6e68f30ed1ab45860a4afb34bcb2fc00f22ca462d249b8a8d40cda6f7a36040640fffffffff610a896303ffffff60c41b19861660c489901b62ffffff60c41b1617600360dc1b176119c2565b9360018060a01b0316948594855f526002602052835f205560a01c1664ffffffffff8251915f8352166020820152a262ffffff604051931683527fdbf41d134474110b037a1b1c4163b139df9628b6aa7221188a951350a33e7a1f60203394a4005b3461017c57602036600319011261017c576001600160a01b03610b0c611188565b165f5260026020526020600360405f205460dc1c16610b2a816111ff565b60405190610b37816111ff565b8152f35b3461017c57602036600319011261017c576020610b5e610b59611188565b6113a5565b6040516001600160a01b039091168152f35b3461017c575f36600319011261017c57610c0c610bac7f0000000000000000000000000000000000000000000000000000000000000000611f10565b610bd57f0000000000000000000000000000000000000000000000000000000000000000611f10565b6020610c1a60405192610be883856112f1565b5f84525f368137604051958695600f60f81b875260e08588015260e0870190611209565b908582036040870152611209565b4660608501523060808501525f60a085015283810360c08501528180845192838152019301915f5b828110610c5157505050500390f35b835185528695509381019392810192600101610c42565b3461017c57602036600319011261017c576001600160a01b03610c89611188565b165f526002602052602062ffffff60405f205460c41c16604051908152f35b3461017c575f36600319011261017c5761016e604051610cc96040826112f1565b60058152640302e312e360dc1b6020820152604051918291602083526020830190611209565b3461017c57602036600319011261017c57610d08611188565b5f60c0604051610d17816112c1565b8281528260208201528260408201528260608201528260808201528260a0820152015260018060a01b0381165f52600260205260405f205460038160dc1c1691610d60836111ff565b610d69836111ff565b82610e5457505f915b610d7b8261177d565b640fffffffff8360a01c169060405193610d94856112c1565b6001600160a01b0381811686529590951660208501908152946040850160038310156103e25760e09664ffffffffff95610e2e8363ffffffff9662ffffff955260608a0192610de2816111ff565b835260808a0193858760c41c16855260a08b019660e11c87528960c08c01991689526040519a60018060a01b039051168b5260018060a01b0390511660208b01525160408a01906111f2565b51610e38816111ff565b606088015251166080860152511660a0840152511660c0820152f35b91610d72565b3461017c57606036600319011261017c57610e73611188565b60443567ffffffffffffffff811161017c576040600319823603011261017c5760209160018060a01b0381165f526002835260405f2054600160038260dc1c16610ebc816111ff565b610ec5816111ff565b149283610eda575b5050506040519015158152f35b610ef5935060040191610eef6024359261177d565b90611790565b828080610ecd565b3461017c57610f0b3661119e565b90610f1582611313565b91610f2360405193846112f1565b808352610f2f81611313565b602084019290601f19013684375f5b828110610f8b578385604051918291602083019060208452518091526040830191905f5b818110610f70575050500390f35b82511515845285945060209384019390920191600101610f62565b5f80610f9883868661135e565b9081604051928392833781018381520390305af43d156110a3573d90610fbd82611375565b91610fcb60405193846112f1565b82523d5f602084013e5b610fdf8388611391565b811515905261109a5760048151106110875790600191817fbde9ed95c9155bd3033e29e0bbe169edfdfa01efecc9cef96e63c709fdac206761105d61102583898961135e565b6001600160e01b031991359182169160048210611067575b50506040519182916020835263ffffffff60e01b16956020830190611209565b0390a35b01610f3e565b6001600160e01b031960049290920360031b82901b161690508b8061103d565b50632f985fbb60e11b5f5260045260245ffd5b50600190611061565b606090610fd5565b3461017c57602036600319011261017c576001600160a01b036110cc611188565b165f526002602052602060018060a01b0360405f205416604051908152f35b3461017c57602036600319011261017c576004359063ffffffff60e01b821680920361017c57602091635ffa91b760e11b8114908115611177575b8115611134575b5015158152f35b63054fd4d560e41b811491508115611166575b8115611155575b508361112d565b6301ffc9a760e01b1490508361114e565b6342580cb760e11b81149150611147565b637e5edb7760e01b81149150611126565b600435906001600160a01b038216820361017c57565b90602060031983011261017c5760043567ffffffffffffffff811161017c578260238201121561017c5780600401359267ffffffffffffffff841161017c5760248460051b8301011161017c576024019190565b9060038210156103e25752565b600411156103e257565b805180835260209291819084018484015e5f828201840152601f01601f1916010190565b9181601f8401121561017c5782359167ffffffffffffffff831161017c576020838186019501011161017c57565b6001600160a01b03909116815260408101929161127b91602001906111f2565b565b90604060031983011261017c576004356001600160a01b038116810361017c57916024359067ffffffffffffffff821161017c576112bd9160040161122d565b9091565b60e0810190811067ffffffffffffffff8211176112dd57604052565b634e487b7160e01b5f52604160045260245ffd5b90601f8019910116810190811067ffffffffffffffff8211176112dd57604052565b67ffffffffffffffff81116112dd5760051b60200190565b903590601e198136030182121561017c570180359067ffffffffffffffff821161017c5760200191813603831361017c57565b908210156103ce576112bd9160051b81019061132b565b67ffffffffffffffff81116112dd57601f01601f191660200190565b80518210156103ce5760209160051b010190565b6001600160a01b0381165f908152600260205260409020549060dc82901c600316906113d0826111ff565b6113d9826111ff565b811561140257506003906113ec816111ff565b036113f657505f90565b6001600160a01b031690565b91505090565b62ffffff60019116019062ffffff821161141e57565b634e487b7160e01b5f52601160045260245ffd5b6004356001600160a01b03811680821415949293909290918561017c576044356001600160a01b0381169586821415939192918461017c57602435956003871015948561017c57885f52600260205260405f205460038160dc1c16611496816111ff565b61149f816111ff565b806116c55750506064359563ffffffff87169b8c880361017c578c6116b2576114c7876119f0565b6114d0836119f0565b60a4359864ffffffffff8a16809a0361017c5789421161169f5762278d00420180421161141e57808b1161168957506040519260208401927f1c904803f4c3c573f58b2349b39848f579d9793b95aaba8e87fc447c123949e5845261017c578c604085015261017c57611546606084018c6111f2565b61017c57818c608060429401528d60a0820152608435998a60c083015260e082015260e08152611578610100826112f1565b519020611583611f4e565b906040519161190160f01b83526002830152602282015220906115a885838b89611790565b15611672578896948a7f38a5a6e68f30ed1ab45860a4afb34bcb2fc00f22ca462d249b8a8d40cda6f7a360408e61160d611656997ffeda8bb827770b20a0429109c2ece00fe52c86cb1061325d1feb8055880933e59f9960609f9d9961164d99611a37565b61162f60de89901b8217600160c41b17600360dc1b1916600160dc1b176119c2565b845f526002602052825f205581519081525f6020820152a28061132b565b92909180612145565b5061166460405180936111f2565b6020820152336040820152a4565b508863015dc87560e01b5f5260045260245260445ffd5b8a632ed96b1960e01b5f5260045260245260445ffd5b89636747c9fd60e01b5f5260045260245ffd5b8c63306db65f60e01b5f5260045260245ffd5b9594509798999a509550505060039250506116df816111ff565b6116e8816111ff565b1461176457506001600160a01b0381169384149182611746575b5081611728575b5015611713575050565b63ac98548160e01b5f5260045260245260445ffd5b60643563ffffffff8116925082810361017c575060e11c145f611709565b9091506117528261177d565b9060038210156103e25714905f611702565b63a165267360e01b5f526004849052600360245260445ffd5b60039060de1c1660038110156103e25790565b92919260038210156103e257811561183b57600282146117da575b906117c2916117ba848061132b565b929091611dc7565b91826117cd57505090565b6117d79250611e77565b90565b925f602091604051838101916c546f75636873746f6e652e763160981b8352602d820152602d815261180d604d826112f1565b604051918291518091835e8101838152039060025afa15611830575f51926117ab565b6040513d5f823e3d90fd5b90506118498280949361132b565b9050159283611859575b50505090565b611874935080602061186c92019061132b565b929091611cf9565b5f8080611853565b15611885575050565b63a165267360e01b5f526001600160a01b03166004526118a4816111ff565b60245260445ffd5b9060018060a01b0382165f52600260205261127b60405f20549260038460dc1c16906118d7826111ff565b6118e0826111ff565b600182148061187c57506118f3826111ff565b6002821461187c565b6001600160a01b0316338114801561192d575b156119175750565b63176c43a160e11b5f526004523360245260445ffd5b506040516302ae47bb60e51b8152600481018290526020816024817f00000000000000000000000000000000000000000000000000000000000000006001600160a01b03165afa908115611830575f91611993575b506001600160a01b0316331461190f565b6119b5915060203d6020116119bb575b6119ad81836112f1565b810190611a18565b5f611982565b503d6119a3565b4360241c6119dd57640fffffffff60a01b19164360a01b1790565b630ff3c14960e41b5f524360045260245ffd5b6001600160a01b0316620100008110611a065750565b633092f6e360e11b5f5260045260245ffd5b9081602091031261017c57516001600160a01b038116810361017c5790565b90928015611b2157611a4b81848685611cf9565b611b1b576040516302ae47bb60e51b81526001600160a01b0392831660048201819052939092602090849060249082907f0000000000000000000000000000000000000000000000000000000000000000165afa928315611830575f93611afa575b506001600160a01b0383169384141592859084611ae7575b5050505015611ad2575050565b631504c80f60e11b5f5260045260245260445ffd5b611af19450611cf9565b5f808481611ac5565b611b1491935060203d6020116119bb576119ad81836112f1565b915f611aad565b50505050565b506001600160a01b03169150503381148015611b5c575b15611b405750565b63123dc01b60e11b5f526004523360245261010060445260645ffd5b5060405163098501e760e41b81526004810182905233602482015261010060448201526020816064817f00000000000000000000000000000000000000000000000000000000000000006001600160a01b03165afa908115611830575f91611bc5575b50611b38565b90506020813d602011611bf8575b81611be0602093836112f1565b8101031261017c5751801515810361017c575f611bbf565b3d9150611bd3565b905f8091602081519101845af48080611c79575b15611c345750506040513d81523d5f602083013e60203d82010160405290565b15611c5957639996b31560e01b5f9081526001600160a01b0391909116600452602490fd5b3d15611c6a576040513d5f823e3d90fd5b63d6bda27560e01b5f5260045ffd5b503d151580611c145750813b1515611c14565b9192908184611c9d611ca39361177d565b85611dc7565b15611cad57505050565b6040805163571bd22560e01b81526001600160a01b039093166004840152602483015260448201819052909160649183918190838501375f828201840152601f01601f19168101030190fd5b906001600160a01b038216620100008110611dbe57611d1985858461228e565b50909190611d26816111ff565b159182611dab575b5050611da257813b15159283611d47575b505050905090565b5f93508460209560649260405194630b135d3f60e11b8652600486015260406024860152816044860152838501378281018201859052601f01601f191601915afa630b135d3f60e11b5f5114601f3d111616805f8080611d3f565b50505050600190565b6001600160a01b03161490505f80611d2e565b50505050505f90565b91926001600160a01b039092169190620100008310611e535760038110156103e25715611e4c57604081149283611dfe5750505090565b90919250611e0b82611375565b91611e1960405193846112f1565b8083526020830191368282011161017c57815f92602092853784010152905190206001600160a01b0316145f8080611853565b9150501590565b505050505f90565b359060208110611e69575090565b5f199060200360031b1b1690565b60208201916040611e88848361132b565b905003611f0957611e99838261132b565b60201161017c57611eac9035938261132b565b908160201161017c57611ec691601f190190602001611e5b565b611ed0828061132b565b60201161017c57611ee39035928061132b565b8060209692961161017c576117d795611f0391601f190190602001611e5b565b936122c2565b5050505f90565b60ff811690601f8211611f3f5760405191611f2c6040846112f1565b6020808452838101919036833783525290565b632cd44ac360e21b5f5260045ffd5b307f00000000000000000000000000000000000000000000000000000000000000006001600160a01b03161480612041575b15611fa9577f000000000000000000000000000000000000000000000000000000000000000090565b60405160208101907f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f82527f000000000000000000000000000000000000000000000000000000000000000060408201527f000000000000000000000000000000000000000000000000000000000000000060608201524660808201523060a082015260a0815261203b60c0826112f1565b51902090565b507f00000000000000000000000000000000000000000000000000000000000000004614611f80565b6001600160a01b031633811480156120a1575b156120855750565b63123dc01b60e11b5f526004523360245261020060445260645ffd5b5060405163098501e760e41b81526004810182905233602482015261020060448201526020816064817f00000000000000000000000000000000000000000000000000000000000000006001600160a01b03165afa908115611830575f9161210a575b5061207d565b90506020813d60201161213d575b81612125602093836112f1565b8101031261017c5751801515810361017c575f612104565b3d9150612118565b929193909360038110156103e2576121b857505060408051660e6d2ce82eae8d60cb1b81526001600160a01b03938416602082015264ffffffffff918101919091525f60608201529116907f5a5084339536bcab65f20799fcc58724588145ca054bd2be626174b27ba156f790608090a2565b8091929350603f10156103ce5760201161017c5761226c7f18ab6b2ae3d64306c00ce663125f2bd680e441a098de1635bd7ad8b0d44965e49160206040519161200960f21b8284015260ff60f81b60026001603f84013560f81c161760f81b16602284015260238301375f6043820152602381526122376043826112f1565b604051918291770c8d2c85ee0eac45e9aead8e8d2d6caf25ee6d2ce82eae8d60431b8352608060208401526080830190611209565b64ffffffffff60408301525f60608301526001600160a01b03909416930390a2565b90604183036122b8576122b19250602081013591604082359201355f1a906122ec565b9192909190565b50505f9160029190565b906122cf9493929161236e565b156122d75790565b6321580de760e11b5f5261010060045260245ffd5b91907f7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a08411612363579160209360809260ff5f9560405194855216868401526040830152606082015282805260015afa15611830575f516001600160a01b0381161561235957905f905f90565b505f906001905f90565b5050505f9160039190565b9091929382151580612543575b8061253a575b80612510575b158015612484575b156123a05750505050505f90600190565b6020945f9460a094604051948552878501526040840152606083015260808201528280526101005afa15612482575f51156123dd57600190600190565b60205f60a06040517fbb5a52f42f9c9261ed4361f59422a1e30036e7c32b270c8807a419feca6050238152600584820152600160408201527fa71af64de5126a4a4e02b7922d66ce9415ce88a4c9d25514d91082c8725ac95760608201527f5d47723c8fbe580bb369fec9c2665d8e30a435b9932645482e7c9f11e872296b60808201528280526101005afa15612482575f511561247c575f90600190565b5f905f90565bfe5b50600160601b63ffffffff60c01b03197f5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b8187817fffffffff00000001000000000000000000000000fffffffffffffffffffffffc81838009080908600160601b63ffffffff60c01b031982800914600160601b63ffffffff60c01b031980831090871016161561238f565b507f7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8841115612387565b50831515612381565b507fffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551831061237b56fea164736f6c6343000825000a";
+  const _bytecode = "0x61018080604052346102ed5760208161548a80380380916100208285610318565b8339810103126102ed57516001600160a01b03811681036102ed57604090815161004a8382610318565b6019815260208101907f546f75636873746f6e652044657669636552656769737472790000000000000082528351916100838584610318565b600183526020830191603160f81b835261009c8161033b565b610120526100a98461033b565b61014052519020918260e05251902080610100524660a05283519060208201927f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f84528583015260608201524660808201523060a082015260a0815261011060c082610318565b5190206080523060c052610160525f80825160208101907faf2bdbe1aa9b6ec1e2ade1d694f41fc71a831d0268e9891562113d8a62add1bf82527fefd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716858201527f0834e36ad29a83bf2bc9385e491d6099c8fdf9d1ed67aa7ea5f51f93782857a960608201527f60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb660808201527f7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d446229960a082015260a081526101f060c082610318565b51906101005afa3d15610311573d6001600160401b0381116102fd57825190610223601f8201601f191660200183610318565b81523d5f602083013e5b816102f1575b816102d1575b50156102c257516150e390816103a7823960805181614732015260a051816147ef015260c051816146fc015260e05181614781015261010051816147a701526101205181610f6f01526101405181610f980152610160518181816104a40152818161153901528181612a1801528181613a8101528181613b5c0152818161417501526145380152f35b635249600160e01b5f5260045ffd5b90506020818051810103126102ed57602001516001145f610239565b5f80fd5b80516020149150610233565b634e487b7160e01b5f52604160045260245ffd5b606061022d565b601f909101601f19168101906001600160401b038211908210176102fd57604052565b601f815111610366576020815191015160208210610357571790565b5f198260200360031b1b161790565b604460209160405192839163305a27a960e01b83528160048401528051918291826024860152018484015e5f828201840152601f01601f19168101030190fdfe60806040526004361015610011575f80fd5b5f3560e01c8062c023da146124f557806301ffc9a71461243d578063123b5e981461238b57806312eaa90614612300578063139eff2f1461225c57806314afd79e146121f4578063240cf1fa1461217d578063282ea55914611cce578063283660f414611c8c578063437b911614611ade57806345b4903a14611a3c5780634a1d3e8b146116c05780634b02cf3e146116745780634c1ba398146114a257806352b9fa79146113fa57806354fd4d50146113b3578063582805d914611373578063622b2a3c1461135057806362487387146112e657806367ec6c2d146111935780636ab37356146110f057806370ae92d2146110c55780637ad4b0a41461106a57806380b29f7c1461104f57806384b0196e14610f575780638733d4e814610f225780639307268414610ea557806397a5d5b514610e555780639c2c1b2b14610dd25780639e6371ba14610ceb5780639f8a13d714610c98578063a7068d6614610c5e578063a7c1e62914610bba578063aab5f8df14610b55578063ac9650d814610a19578063bd5cc360146109a0578063bfe042bd146108c0578063c0981bad146107f8578063e0a8029b146105c1578063e476af5c1461051a578063eac9587f146104d3578063ed5fb2251461048f578063ee132c6f1461039b578063f00d4b5d14610366578063f3bb6bb1146102e5578063f96d0f9f1461029c5763fa073d761461021d575f80fd5b3461029857602036600319011261029857610236612544565b5f5f9160018060a01b0381165f52600460205260405f20549060038260dc1c1661025f81612663565b61026881612663565b610282575b505061027e6040519283928361271b565b0390f35b90915061028f92506138c9565b50905f8061026d565b5f80fd5b34610298576020366003190112610298576001600160a01b036102bd612544565b165f5260046020526020640fffffffff60405f205460a01c1664ffffffffff60405191168152f35b34610298576020366003190112610298576102fe612544565b60018060a01b0381165f52600460205261031d60405f205480926138c9565b9291505060e11c90811515908161035e575b5080610343575b6020906040519015158152f35b505f526007602052602060ff600160405f2001541615610336565b90508261032f565b3461029857604036600319011261029857610399610382612544565b61038a61255a565b9061039481613049565b613723565b005b34610298576103a9366126d8565b60018060a01b03831692835f52600460205260405f20549160038360dc1c166103d181612663565b806103de6103f192612663565b6103e781612663565b8360018214612bb0565b6001600160a01b038316936104058561388a565b61045393640fffffffff90610426600360dc1b198216600160dd1b17613a09565b885f52600460205260405f205564ffffffffff610445858584896139a6565b93909260a01c16169461496b565b33917f7a1216314560d60949c444533a6cbee8f442be5160211138088542d97680e0b15f80a4005b634e487b7160e01b5f52602160045260245ffd5b34610298575f366003190112610298576040517f00000000000000000000000000000000000000000000000000000000000000006001600160a01b03168152602090f35b34610298576020366003190112610298576001600160a01b036104f4612544565b165f52600460205260405f205460e11c5f526007602052602060405f2054604051908152f35b346102985760c036600319011261029857610533612544565b61053b6125dd565b60a435906084356001600160401b03831161029857610399936105656105bc9436906004016125b0565b949093604051906e7265766f6b6541747472696275746560881b602083015284602f8301528686604f8401376105ae604f838981015f838201520301601f198101845283612773565b6064359060443590856131c6565b6130bd565b346102985760c0366003190112610298576105da612544565b602435604435906064359263ffffffff8416809403610298576084358015158091036102985760a4356001600160401b0381116102985761061f9036906004016125b0565b9561062984613d7e565b61063661400033866144da565b156107d057851515806107c7575b156107b1576008549563ffffffff8716637fffffff81146107a25763ffffffff811461078e57600163ffffffff910116809763ffffffff19161760085560405161068d81612758565b6001600160a01b039590951680865260208087018390526040808801859052606080890188905281519283018481528383018b90529183529297926106e092906106d79082612773565b519020916136d0565b936040519960408b01968b88106001600160401b0389111761077a5760209b60017fece83efd2441e51f84b9d11e5524a78a4b10b82d1d500bb480a870d9ef4c9ee198610769968e9b60405283528e83019081528a5f5260078f5260405f20925183555191015560405195869586528c860152604085015260a0606085015260a0840191612be0565b3360808301520390a4604051908152f35b634e487b7160e01b5f52604160045260245ffd5b634e487b7160e01b5f52601160045260245ffd5b6332c6988d60e01b5f5260045ffd5b856331bc9acf60e01b5f5260045260245260445ffd5b50801515610644565b63123dc01b60e11b5f9081526001600160a01b03851660045233602452614000604452606490fd5b3461029857610806366126d8565b61081183929361383a565b926001600160a01b0384169161082683613d48565b62ffffff8560c41c169161083983612fd2565b62ffffff81169362feffff851161089c57508480969761085c6108629697614066565b8861408b565b60405190815233926001600160a01b0316907fab617420a4fc57e386a83e3d9101245356f36f34165cd0ab064257fe49671d0890602090a4005b633e26f72160e01b5f9081526001600160a01b038816600452602491909152604490fd5b34610298576108ce366126d8565b60018060a01b03831692835f52600460205260405f20549160038360dc1c166108f681612663565b8061090361091692612663565b61090c81612663565b8360028214612bb0565b6001600160a01b0383169361092a8561388a565b61097893640fffffffff9061094b600360dc1b198216600160dc1b17613a09565b885f52600460205260405f205564ffffffffff61096a858584896139a6565b93909260a01c161694614a68565b33917f21a5df2f395c094b04a0ea2d4ce45dc267b9b63a5043d3e9efc0a86e48f656865f80a4005b34610298576020366003190112610298576109b9612544565b5f5f9160018060a01b0381165f52600460205260405f205490600160038360dc1c166109e481612663565b6109ed81612663565b14610a0357505061027e6040519283928361271b565b909150610a1092506138c9565b5090828061026d565b3461029857610a2736612611565b602091604051610a378482612773565b5f815283810190601f198501368337610a4f84612c50565b93610a5d6040519586612773565b808552601f19610a6c82612c50565b01865f5b828110610b46575050505f5b818110610ae057604080518881528751818a018190525f92600582901b83018101918a8c01918c9085015b828710610ab45785850386f35b909192938280610ad0600193603f198a8203018652885161267a565b9601920196019592919092610aa7565b80610b2a610b24610af4600194868a612c67565b91908b89846040519586948486013783018281015f81528b519283915e01015f815203601f198101835282612773565b30613fcc565b610b348289612cad565b52610b3f8188612cad565b5001610a7c565b60608882018301528101610a70565b3461029857366003190161010081126102985760c0136102985760c4356001600160401b03811161029857604060031982360301126102985760e435906001600160401b03821161029857610bb16103999236906004016125b0565b91600401612ff9565b3461029857602036600319011261029857610bd3612544565b6001600160a01b038181165f818152600460205260409020549291831691610c1a90610bfe84613d48565b825f526006602052610c1560405f20549586613a37565b612eff565b805f5260066020525f60408120557f2c432bc9cf13a49d8c809ab1d5b9a6476c8394902a2b1057292b508a5fd606bc60206040519433865260018060a01b031694a4005b3461029857608036600319011261029857610399610c7a612544565b610c82612570565b610c8b82613049565b6064359160243590613f35565b34610298576020366003190112610298576001600160a01b03610cb9612544565b165f5260046020526020600360405f205460dc1c16610cd781612663565b610ce081612663565b600160405191148152f35b3461029857602036600319011261029857610d04612544565b610d0d8161383a565b6001600160a01b03811690610d2182613d48565b610d3262ffffff8260c41c16612fd2565b925f5160206150b75f395f51905f526040640fffffffff610d706303ffffff60c41b19861660c489901b62ffffff60c41b1617600360dc1b17613a09565b9360018060a01b0316948594855f526004602052835f205560a01c1664ffffffffff8251915f8352166020820152a262ffffff604051931683527fdbf41d134474110b037a1b1c4163b139df9628b6aa7221188a951350a33e7a1f60203394a4005b346102985760e036600319011261029857610399610dee612544565b610df66125dd565b90608435610e02612586565b91610e5060c43594604051906a61646444656c656761746560a81b602083015284602b8301526001600160601b03198660601b16604b83015286605f830152605f82526105ae607f83612773565b613f35565b34610298576020366003190112610298576001600160a01b03610e76612544565b165f5260046020526020600360405f205460dc1c16610e9481612663565b60405190610ea181612663565b8152f35b346102985760c036600319011261029857610399610ec1612544565b610ec96125dd565b9060843590610f1d610ed9612586565b93604051906d7265766f6b6544656c656761746560901b602083015284602e8301526001600160601b03198660601b16604e830152604282526105ae606283612773565b613ea3565b34610298576020366003190112610298576020610f45610f40612544565b612f7d565b6040516001600160a01b039091168152f35b34610298575f36600319011261029857610ff3610f937f0000000000000000000000000000000000000000000000000000000000000000614cb1565b610fbc7f0000000000000000000000000000000000000000000000000000000000000000614cb1565b602061100160405192610fcf8385612773565b5f84525f368137604051958695600f60f81b875260e08588015260e087019061267a565b90858203604087015261267a565b4660608501523060808501525f60a085015283810360c08501528180845192838152019301915f5b82811061103857505050500390f35b835185528695509381019392810192600101611029565b34610298576103996110603661269e565b91610f1d81613049565b3461029857608036600319011261029857611083612544565b604435906001600160401b038211610298576110a66103999236906004016125b0565b906110b083613049565b6110bb6064356132ac565b9260243590613143565b346102985760203660031901126102985760206110e86110e3612544565b612f34565b604051908152f35b346102985760203660031901126102985763ffffffff61110e6125ed565b5f6040805161111c8161273d565b8281528260208201520152165f526007602052606060405f2060ff6001820154918183161515905492815f1461118b5761115590613e91565b905b82604080516111658161273d565b868152602081019384520192168252604051938452511515602084015251166040820152f35b505f90611157565b346102985760c0366003190112610298576111ac6125ed565b60803660231901126102985760a4359060ff82168092036102985763ffffffff16805f526007602052600160405f20015480156112d3576111f66111f1366024612aae565b6136d0565b60ff198216036112c05761120981613e91565b60ff82166112a6575061122261121d612b2e565b613d48565b600161063f841c1615611293576001830160ff811161078e5760ff90835f5260076020521617600160405f2001557f2482d5e1239e53313920f08898611b05f8914ae595ca0bdfee984cb54f651c94604061127b612b2e565b81519485523360208601526001600160a01b031693a3005b8263b3e9788d60e01b5f5260045260245ffd5b60ff908363d751881d60e01b5f526004521660245260445ffd5b5063c192ea7b60e01b5f5260045260245ffd5b5063306db65f60e01b5f5260045260245ffd5b34610298576103996112f7366126d8565b9160018060a01b03811690815f52600460205260405f205490825f52600660205260405f205461132b82610c158584613a37565b6001600160a01b03169261133e84613d48565b5f5260066020525f6040812055613cdc565b346102985760206113696113633661269e565b91612e84565b6040519015158152f35b34610298576020366003190112610298576001600160a01b03611394612544565b165f526004602052602062ffffff60405f205460c41c16604051908152f35b34610298575f3660031901126102985761027e6040516113d4604082612773565b60058152640302e312e360dc1b602082015260405191829160208352602083019061267a565b346102985760203660031901126102985761010061141e611419612544565b612d7f565b60e06040519160018060a01b03815116835260018060a01b0360208201511660208401526114546040820151604085019061266d565b606081015161146281612663565b606084015262ffffff608082015116608084015263ffffffff60a08201511660a084015264ffffffffff60c08201511660c08401520151151560e0820152f35b34610298576060366003190112610298576114bb612544565b6114c361255a565b6044359164ffffffffff8316808403610298576114df8261383a565b6001600160a01b038116936114f385613d48565b6114fc81613d7e565b6001600160a01b031694611514858581891415612d36565b824210156116615760405163388dd11760e01b815260048101869052936020856024817f00000000000000000000000000000000000000000000000000000000000000006001600160a01b03165afa948515611656575f956115f5575b506060927f0d7f526148c65c6b371a43227e289c68586ab8bb55a1bcf5aa598eb70855cd44949262ffffff9260018060a01b031696875f52600660205263ffffffff60e01b9060e01b16908360c81b8360041b169064ffffffffff60a01b9060a01b168a17171760405f205560405192835260c41c166020820152336040820152a4005b62ffffff919550927f0d7f526148c65c6b371a43227e289c68586ab8bb55a1bcf5aa598eb70855cd44949261164360609560203d60201161164f575b61163b8183612773565b810190612d63565b96925092945092611571565b503d611631565b6040513d5f823e3d90fd5b826347d7a61360e01b5f5260045260245ffd5b346102985760603660031901126102985761168d612544565b6044356001600160401b038111610298576040600319823603011261029857602091611369916004019060243590612cc1565b3461029857366003190160e0811261029857608013610298576084356001600160401b038111610298576116f89036906004016125b0565b60a435916001600160401b038311610298576060836004019360031990360301126102985760c435906001600160401b038211610298578160040193606060031984360301126102985761175261174d612b02565b61383a565b9361175c82612b44565b92611765612b02565b90611790611771613936565b62ffffff8960c41c16848162ffffff611788613936565b941614613948565b6064359364ffffffffff8516808603610298576117ac866145b4565b6001600160a01b036117bc612b2e565b16158015611a20575b6117cd612b2e565b90156119fb57506117dd87613d7e565b6001600160a01b0389811695908816946117fc90899087891415612d36565b6040517fa5e03dc8dd4511d9e02843273433f762aeac9e40973a7d5666877e0942dc3e0160208201908152969094906001600160a01b0361183b612544565b1660408701526001600160a01b0361185161255a565b1660608701526044359862ffffff8a1698898b03610298578761189e96611898938c60806118a39c01525060a082015260a0815261189060c082612773565b519020613980565b90613b19565b613bef565b6001600160a01b036118b3612b2e565b16156118de575b5050506118d66103999460246118ce612b02565b940190612b7e565b939092613cdc565b6118ea96919296612b02565b61191960038860dc1c166118fd81612663565b61190681612663565b61190f81612663565b8260018214612bb0565b61192a611925846133d9565b6145b4565b611933836133d9565b6004356001600160a01b0381169590929190868403610298576119bf6118d6976119f49664ffffffffff6119ef956103999f958f99966119c79750506040519360208501957f1d74f0750ac354bb27490a74d1bedfbfa4b393226915664ec28021efeef3a0f487526040860152606085015260808401521660a082015260a0815261189060c082612773565b9384936138c9565b506119d860248b9593950188612b7e565b906119e660448d018a612b7e565b94909387614815565b612b58565b94866118ba565b630935b2d160e31b5f9081526001600160a01b03918216600452908816602452604490fd5b50611a29612b2e565b6001600160a01b038881169116146117c5565b34610298576020366003190112610298576060611a57612544565b6001600160a01b03165f9081526004602052604081205460dc81901c60031691908190611a8384612663565b611a8c84612663565b83611ac1575b506040516001600160a01b039092168252909162ffffff9190611ab481612663565b6020840152166040820152f35b6001600160a01b038116925060c41c62ffffff9081169150611a92565b3461029857611aec36612611565b90611af682612c50565b91611b046040519384612773565b808352611b1081612c50565b602084019290601f19013684375f5b828110611b6c578385604051918291602083019060208452518091526040830191905f5b818110611b51575050500390f35b82511515845285945060209384019390920191600101611b43565b5f80611b79838686612c67565b9081604051928392833781018381520390305af43d15611c84573d90611b9e82612c92565b91611bac6040519384612773565b82523d5f602084013e5b611bc08388612cad565b8115159052611c7b576004815110611c685790600191817fbde9ed95c9155bd3033e29e0bbe169edfdfa01efecc9cef96e63c709fdac2067611c3e611c06838989612c67565b6001600160e01b031991359182169160048210611c48575b50506040519182916020835263ffffffff60e01b1695602083019061267a565b0390a35b01611b1f565b6001600160e01b031960049290920360031b82901b161690508b80611c1e565b50632f985fbb60e11b5f5260045260245ffd5b50600190611c42565b606090611bb6565b3461029857602036600319011261029857604064ffffffffff611cb5611cb0612544565b612c00565b83516001600160a01b0390921682529091166020820152f35b3461029857366003190161010081126102985760c0136102985760c4356001600160401b038111610298578060040190604060031982360301126102985760e435906001600160401b0382116102985781600401906040600319843603011261029857611d39612b02565b92611d42612b18565b9160643590600382101561029857611d598661383a565b966001600160a01b038816611d7161040033836144da565b156121615750611d8188886138c9565b999196611d8c612b02565b99611d95612b18565b9a611d9e612b2e565b6001600160a01b038b169c908d611db3612b2e565b916001600160a01b03160361213757506001600160a01b0381168d8114612113575090611de2611e0292613d7e565b611dea613924565b9062ffffff8760c41c16908162ffffff611788613924565b60a4359864ffffffffff8a1696878b036102985762ffffff9a611e24816145b4565b6040517fe1287dfda549aa0be1e1e5f678f58625b44d81d425ecf830445db68ef97a957b60208201908152909b9091611e9e60a08e6001600160a01b03611e69612544565b166040820152600180831b03611e7d61255a565b166060820152600180831b03611e91612570565b166080820152018d61266d565b6084359d8e16809e03610298576119e68f9b7fa16f6bb2564973fc5ebf5835a29c72e4a1e8f9e7ef61fcae52155686c5bbcb679f6120389f8f60248f928199818f97611f1f9a6119ef9860c0611f069601525060e082015260e0815261189061010082612773565b998a9684611f15818a97612b7e565b9490930190612b7e565b019082611f2c838b612b7e565b90501515998a6120b3575b5050505060018060a01b0382169a8b60018060a01b0385169e8f908282149a8b15612080575b50509161202c97959391612049999795938b5f1461207957600160a21b915b5f5260056020528c60a01b171760405f20558d600160038860dc1c16611fa181612663565b611faa81612663565b0361205c576120269664ffffffffff61200284640fffffffff94611fdd611fd5836120139a99612b7e565b90878c6139a6565b50611fef9050600160e01b8617613a09565b905f52600460205260405f205580612b7e565b93909260a01c16169687938661496b565b8861201e8680612b7e565b939092614a68565b80612b7e565b6040519586809661266d565b608060208601526080850191612be0565b90151560408301523360608301520390a4005b9450505050505f526004602052600160e01b1760405f2055612026565b5f91611f7c565b6120499a989694929b509061202c9997959391816120ab575b509a9193959799819395979950611f5d565b90505f612099565b61210a936119ef916120ea60038c60dc1c166120ce81612663565b6120d781612663565b6120e081612663565b8960018214612bb0565b6120ff6120f78280612b7e565b939092612b7e565b929091868c87614815565b8d80828d611f37565b637e80528f60e11b5f9081526001600160a01b038416600452602491909152604490fd5b8d83637035857960e11b5f5260018060a01b031660045260245260018060a01b031660445260645ffd5b63123dc01b60e11b5f526004523360245261040060445260645ffd5b346102985760a036600319011261029857612196612544565b61219e6125dd565b90608435906001600160a01b03821682036102985761039461039993604051906a31b430b733b2a7bbb732b960a91b60208301526001600160601b03198560601b16602b830152601f82526105ae603f83612773565b34610298576020366003190112610298576001600160a01b03612215612544565b165f52600460205260405f205460038160dc1c1661223281612663565b61223b81612663565b61224b57506040515f8152602090f35b6020906001600160a01b0316610f45565b346102985760a0366003190112610298576122756125ed565b60803660231901126102985763ffffffff165f526007602052600160405f200154604051906122a382612758565b6024356001600160a01b0381168103610298578252604435602083015260643563ffffffff81168103610298576040830152608435801515810361029857826122f291606060209501526136d0565b60405160ff19909216148152f35b3461029857366003190161012081126102985760c0136102985760c4356001600160401b03811161029857604060031982360301126102985760e4356001600160401b038111610298576123589036906004016125b0565b6101043592916001600160401b038411610298576101406003198536030112610298576103999360040192600401612794565b346102985760e0366003190112610298576123a4612544565b6123ac6125dd565b906084359160a435906001600160401b03821161029857610399936123d86124379336906004016125b0565b93909261243260c43591604051906b73657441747472696275746560a01b602083015285602c8301528787604c8401376124246020604c848b8101888382015203018085520183612773565b60643590604435908a6131c6565b6132ac565b93613143565b346102985760203660031901126102985760043563ffffffff60e01b81168091036102985760209063cc27064360e01b81149081156124e4575b81156124d3575b8115612490575b506040519015158152f35b63054fd4d560e41b8114915081156124c2575b81156124b1575b5082612485565b6301ffc9a760e01b149050826124aa565b6342580cb760e11b811491506124a3565b6321bdc88b60e11b8114915061247e565b631c1c943160e01b81149150612477565b346102985760603660031901126102985761250e612544565b604435906001600160401b038211610298576125316103999236906004016125b0565b9161253b81613049565b602435906130bd565b600435906001600160a01b038216820361029857565b602435906001600160a01b038216820361029857565b604435906001600160a01b038216820361029857565b60a435906001600160a01b038216820361029857565b35906001600160a01b038216820361029857565b9181601f84011215610298578235916001600160401b038311610298576020838186019501011161029857565b6024359060ff8216820361029857565b6004359063ffffffff8216820361029857565b359063ffffffff8216820361029857565b906020600319830112610298576004356001600160401b0381116102985782602382011215610298578060040135926001600160401b0384116102985760248460051b83010111610298576024019190565b6004111561047b57565b90600382101561047b5752565b805180835260209291819084018484015e5f828201840152601f01601f1916010190565b6060906003190112610298576004356001600160a01b03811681036102985790602435906044356001600160a01b03811681036102985790565b906040600319830112610298576004356001600160a01b03811681036102985791602435906001600160401b03821161029857612717916004016125b0565b9091565b6001600160a01b03909116815260408101929161273b916020019061266d565b565b606081019081106001600160401b0382111761077a57604052565b608081019081106001600160401b0382111761077a57604052565b90601f801991011681019081106001600160401b0382111761077a57604052565b61279e60046132d0565b612aa85760643563ffffffff811694858203610298576127be8183613e18565b506004356001600160a01b0381169290838103610298576024356003811015610298576040516020810191600160fa1b83526001600160601b03198460601b16602183015260f81b603582015260a0850135603682015260368152612824605682612773565b61283060408601612fe8565b916128606021604051809360208201955f87525180918484015e81015f838201520301601f198101835282612773565b5190209061287060808601612fe8565b9160c0860135601e1987360301811215610298578601918235926001600160401b03841161029857602001918360051b360383136102985763ffffffff806128bf96169216602089013561437d565b15612a915760608301358015158103610298576128e7575b5050505061273b93506004613411565b6128f083612b44565b906128fd60e08501612b44565b9261290b61010086016133d9565b926001600160a01b03858116911681811480156129ec575b156129d7575050612933836145b4565b5050604435906001600160a01b0382168083036102985761273b996129ce9664ffffffffff6129c1946129b5946129c997506040519360208501957f9c2036e5dc7b553373d54b3476a45cf172df9780a5be9e8321ea15acda439a8487526040860152606085015260808401521660a082015260a0815261189060c082612773565b93610120810190612b7e565b9084846145d7565b6133eb565b5f8080806128d7565b63dc490e0f60e01b5f5260045260245260445ffd5b5060405163098501e760e41b8152600481018290526024810183905261400060448201526020816064817f00000000000000000000000000000000000000000000000000000000000000006001600160a01b03165afa908115611656575f91612a56575b50612923565b90506020813d602011612a89575b81612a7160209383612773565b8101031261029857518015158103610298575f612a50565b3d9150612a64565b838863a6f093c760e01b5f5260045260245260445ffd5b50505050565b919082608091031261029857604051612ac681612758565b60608193612ad38161259c565b835260208101356020840152612aeb60408201612600565b604084015201359081151582036102985760600152565b6004356001600160a01b03811681036102985790565b6044356001600160a01b03811681036102985790565b6024356001600160a01b03811681036102985790565b356001600160a01b03811681036102985790565b15612b61575050565b63015dc87560e01b5f5260018060a01b031660045260245260445ffd5b903590601e198136030182121561029857018035906001600160401b0382116102985760200191813603831361029857565b15612bb9575050565b63a165267360e01b5f526001600160a01b0316600452612bd881612663565b60245260445ffd5b908060209392818452848401375f828201840152601f01601f1916010190565b5f915f9160018060a01b0316805f52600660205260405f2054905f526004602052612c2f60405f205482613a37565b612c365750565b6001600160a01b038116935060a01c64ffffffffff169150565b6001600160401b03811161077a5760051b60200190565b90821015612c7e576127179160051b810190612b7e565b634e487b7160e01b5f52603260045260245ffd5b6001600160401b03811161077a57601f01601f191660200190565b8051821015612c7e5760209160051b010190565b919060018060a01b0383165f52600460205260405f2054600160038260dc1c16612cea81612663565b612cf381612663565b03612d2e57612d08612d2391612d2b956138c9565b50939092612d168280612b7e565b9390926020810190612b7e565b959094614815565b90565b505050505f90565b15612d3f575050565b63e43d81a160e01b5f9081526001600160a01b039182166004529116602452604490fd5b90816020910312610298575163ffffffff811681036102985790565b906040519161010083018381106001600160401b0382111761077a576040525f83525f60208401525f60408401525f60608401525f60808401525f60a08401525f60c08401525f60e08401528260018060a01b0382165f52600460205260405f20549160038360dc1c1691612df383612663565b612dfc83612663565b8215612e7d575082612e0d916138c9565b151560e087015290929091600383101561047b5760408601929092526001600160a01b039283166020860152918216845264ffffffffff91640fffffffff91612e5581612663565b606086015262ffffff8160c41c1660808601528060e11c60a086015260a01c161660c0830152565b9450505050565b660e6d2ce82eae8d60cb1b821480612eef575b612ee7576001600160a01b039081165f908152600260209081526040808320600483528184205460c41c62ffffff1684528252808320948352938152838220949092168152929052902054421090565b505050600190565b50612efa8382613da6565b612e97565b15612f075750565b636295652560e01b5f9081526001600160a01b0391909116600452602490fd5b9190820180921161078e57565b612d2b90604051602081019046825230604082015260408152612f58606082612773565b5190206001600160a01b039091165f908152600360205260409020549060011c612f27565b6001600160a01b0381165f90815260046020526040902054600360dc82901c8116612fa781612663565b612fb081612663565b14612fcc576001600160a01b031680612fc7575090565b905090565b50505f90565b62ffffff60019116019062ffffff821161078e57565b3563ffffffff811681036102985790565b92919061300660046132d0565b613043576064359363ffffffff8516948581036102985750846130305761273b9394506004613411565b84637770e82360e11b5f5260045260245ffd5b50509050565b61305281613d7e565b61305b81612f7d565b906130663383614139565b1561306f575050565b6308b3227560e31b5f9081526001600160a01b03918216600452911660245233604452606490fd5b156130a0575050565b63195b84f560e21b5f5260018060a01b031660045260245260445ffd5b905f5160206150975f395f51905f5292939180826130da816141da565b918261312e575b6130eb9215613097565b6131116130f7826142a4565b956040519485948552608060208601526080850191612be0565b5f604084015260608301959095526001600160a01b0316930390a2565b6130eb925061313c81614255565b92506130e1565b5f5160206150975f395f51905f529392818361315e816141da565b91826131b1575b61316f9215613097565b61319561317b836142a4565b916040519586958652608060208701526080860191612be0565b604084019690965260608301526001600160a01b0316930390a2565b61316f92506131bf81614255565b9250613165565b919261324d91936131d684613d7e565b6131df84612f7d565b956020613243606a6131f08a612f34565b9360405193849181830196601960f81b88523060601b602285015260368401526001600160601b03198b60601b1660568401528051918291018484015e81015f838201520301601f198101835282612773565b51902094856142e8565b5061325781612663565b15908161329b575b501561327057505061273b90614066565b6330e9a70f60e11b5f9081526001600160a01b03918216600452908316602452604491909152606490fd5b6132a6915084614139565b5f61325f565b421981116132be57612d2b9042612f27565b631c4f0e3b60e21b5f5260045260245ffd5b6001600160a01b036132e182612b44565b16805f52600460205260405f20549160038360dc1c1661330081612663565b61330981612663565b8015612d2e578061331b600392612663565b61332481612663565b146133c15761333560408201612b44565b6001600160a01b0380851694911684149182613397575b82613375575b505015613360575050600190565b63ac98548160e01b5f5260045260245260445ffd5b63ffffffff91925060606133899101612fe8565b9160e11c9116145f80613352565b915060208201356003811015610298576133b08261436a565b90600382101561047b57149161334c565b5063a165267360e01b5f52600452600360245260445ffd5b3564ffffffffff811681036102985790565b156133f4575050565b631504c80f60e11b5f5260018060a01b031660045260245260445ffd5b9192909261341e83612b44565b92604081019361342d85612b44565b9460208301359660038810156102985761344683613d7e565b61344f87613d7e565b60a084019461345d866133d9565b613466816145b4565b62278d0042019081421161078e5764ffffffffff168181116136bb5750506001600160a01b038481165f818152600460205260409020549098918116801580156136a9575b1561369357506134bb9086614cef565b6040517f1c904803f4c3c573f58b2349b39848f579d9793b95aaba8e87fc447c123949e56020820190815290946001600160a01b036134f98961259c565b16604087015261350c606087018d61266d565b6001600160a01b039061351e9061259c565b1660808601526080606088019763ffffffff6135398a612600565b1660a08801520135978860c0870152359464ffffffffff8616809603610298578b9560e082015260e0815261357061010082612773565b51902061357c90613980565b9185836135898680612b7e565b6135966020890189612b7e565b916135a393858c88614815565b916135ad92612b58565b6135b7928a6146a5565b6135c084612fe8565b6001600160a01b03909716966136009060de84901b891760e19190911b6001600160e11b03191617600160c41b17600360dc1b1916600160dc1b17613a09565b865f52600460205260405f205585604051888152602081015f905260405f5160206150b75f395f51905f5291a28061363791612b7e565b918361364294614b57565b61364b90612fe8565b90604051948561365a9161266d565b602085015233604085015263ffffffff169260607ffeda8bb827770b20a0429109c2ece00fe52c86cb1061325d1feb8055880933e591a4565b89630376c4fb60e41b5f5260045260245260445ffd5b506001600160a01b038b1681146134ab565b632ed96b1960e01b5f5260045260245260445ffd5b604051906060602083019160018060a01b0381511683526020810151604085015263ffffffff604082015116828501520151151560808301526080825261371860a083612773565b9051902060ff191690565b9061372d82614255565b613819576001600160a01b0381168015925f5160206150b75f395f51905f529264ffffffffff92916137cf9190861561380b575b60018060a01b031695865f52600460205261379960405f205494640fffffffff8660a01c16956001600160601b0360a01b1617613a09565b906137d4575b865f52600460205260405f205560405193849316908360209093929193604081019460018060a01b031681520152565b0390a2565b6137e562ffffff8260c41c16612fd2565b6303ffffff60c41b1990911660c49190911b62ffffff60c41b1617600360dc1b1761379f565b61381482613d7e565b613761565b506373b1f2b760e01b5f9081526001600160a01b0391909116600452602490fd5b9060018060a01b0382165f52600460205261273b60405f20549260038460dc1c169061386582612663565b61386e82612663565b6001821480612bb0575061388182612663565b60028214612bb0565b61389761020033836144da565b1561389f5750565b63123dc01b60e11b5f9081526001600160a01b039190911660045233602452610200604452606490fd5b9190600160e01b81161561391557509060018060a01b03165f52600560205260405f205460038160a01c1691600383101561047b576001600160a01b0382169291600160a21b16151590565b61391e9061436a565b90600190565b60843562ffffff811681036102985790565b60443562ffffff811681036102985790565b1561395257505050565b631773402d60e11b5f9081526001600160a01b0390911660045262ffffff9182166024529116604452606490fd5b60429061398b6146f9565b906040519161190160f01b8352600283015260228201522090565b906139b491949293946138c9565b50939084936139c683828498856148df565b156139d057505050565b6040805163571bd22560e01b81526001600160a01b039093166004840152602483015290918291613a05916044840191612be0565b0390fd5b4360241c613a2457640fffffffff60a01b19164360a01b1790565b630ff3c14960e41b5f524360045260245ffd5b64ffffffffff8160a01c1642109182613adf575b82613a5557505090565b60405163388dd11760e01b81526001600160a01b039182166004820152919250602090829060249082907f0000000000000000000000000000000000000000000000000000000000000000165afa80156116565763ffffffff915f91613ac0575b50169060e01c1490565b613ad9915060203d60201161164f5761163b8183612773565b5f613ab6565b915062ffffff8260c41c1662ffffff8260c81c161491613a4b565b9081602091031261029857516001600160a01b03811681036102985790565b929091613b28828285876145d7565b612aa8576040516302ae47bb60e51b81526001600160a01b03948516600482018190529094909290602090869060249082907f0000000000000000000000000000000000000000000000000000000000000000165afa9283156116565761273b955f94613bbe575b506001600160a01b03841614159182613bab575b50506133eb565b613bb7925084846145d7565b5f80613ba4565b613be191945060203d602011613be8575b613bd98183612773565b810190613afa565b925f613b90565b503d613bcf565b613bf881612b44565b906040810191613c088383612b7e565b905015613cd057613c1b602083016133d9565b613c24816145b4565b600435936001600160a01b0385168503610298576044359162ffffff831683036102985761273b958364ffffffffff613cc293613cc8965062ffffff6040519360208501957f047b7e81ebe3580fad7f79f1e7edb9f2f17858c025df73a5a9f7e08a654ed4a5875260018060a01b0316604086015260018060a01b038a1660608601521660808401521660a082015260a0815261189060c082612773565b93612b7e565b929091613b19565b905061273b9150613d48565b9291604090613d227f17806156b6de03a236b13fcd60c499164038742de0dce288a9f9d653d7df8daa9396613d1862ffffff8960c41c16612fd2565b9586848a8a61408b565b815162ffffff9490941684523360208501526001600160a01b03908116958116941692a4565b613d523382614139565b15613d5a5750565b63176c43a160e11b5f9081526001600160a01b039190911660045233602452604490fd5b6001600160a01b0316620100008110613d945750565b633092f6e360e11b5f5260045260245ffd5b6001600160a01b0381165f90815260046020526040902054600160dc82901c600316613dd181612663565b613dda81612663565b03613e1157613de8916138c9565b50600381101561047b57159182613dfe57505090565b6001600160a01b03918216911614919050565b5050505f90565b63ffffffff165f81815260076020526040902060010154929183156112d3576111f1613e45913690612aae565b60ff19841603613e7f57613e5883613e91565b9060ff8416613e65575050565b60ff925063d751881d60e01b5f526004521660245260445ffd5b63c192ea7b60e01b5f5260045260245ffd5b60ff5f1991160160ff811161078e5790565b915f5160206150775f395f51905f5291608091613ec08286614c7a565b6001600160a01b038581165f818152600260209081526040808320600483528184205460c41c62ffffff1684528252808320878452825280832094861683529390529182209190915594613f13906142a4565b9060405192835260018060a01b031660208301525f60408301526060820152a2565b92905f5160206150775f395f51905f5292613f566080936124328488614c7a565b6001600160a01b038681165f818152600260209081526040808320600483528184205460c41c62ffffff1684528252808320888452825280832094871683529390529190912082905595613fa9906142a4565b604080519485526001600160a01b039093166020850152918301526060820152a2565b905f8091602081519101845af48080614045575b156140005750506040513d81523d5f602083013e60203d82010160405290565b1561402557639996b31560e01b5f9081526001600160a01b0391909116600452602490fd5b3d15614036576040513d5f823e3d90fd5b63d6bda27560e01b5f5260045ffd5b503d151580613fe05750813b1515613fe0565b5f19811461078e5760010190565b6001600160a01b03165f908152600360205260409020805461408790614058565b9055565b9160406140e15f5160206150b75f395f51905f529297969593976140af8987614cef565b6001600160a01b0316936001670ffffff00000000160a01b03198916851760c49190911b62ffffff60c41b1617613a09565b9260018060a01b03851693845f526004602052825f205581519081525f6020820152a2600160038560dc1c1661411681612663565b61411f81612663565b03612aa857614133838361273b96846139a6565b91614b57565b6001600160a01b03908116911681811491821561415557505090565b6040516302ae47bb60e51b815260048101919091529091506020816024817f00000000000000000000000000000000000000000000000000000000000000006001600160a01b03165afa908115611656575f916141bb575b506001600160a01b03161490565b6141d4915060203d602011613be857613bd98183612773565b5f6141ad565b679b969bd08f8a9dd160c01b6001600160c01b03198216016142505760075b60188111156142085750505f90565b6001600160fd1b038116810361078e57600381901b82901b6001600160c01b0319166705ee6d2ce82eae8d60c31b146142495761424490614058565b6141f9565b5050600190565b505f90565b6001600160a01b03165f9081526004602052604090205460dc1c60031661427b81612663565b61428481612663565b60018114908115614293575090565b600291506142a081612663565b1490565b6001600160a01b03165f8181526004602052604090205464ffffffffff91640fffffffff91906142d382613a09565b905f52600460205260405f205560a01c161690565b91907f7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0841161435f579160209360809260ff5f9560405194855216868401526040830152606082015282805260015afa15611656575f516001600160a01b0381161561435557905f905f90565b505f906001905f90565b5050505f9160039190565b60039060de1c16600381101561047b5790565b9493929080821015614428575f19810190811161078e5781811890820361445057505f5b81811c5f815b614432576143b6915082612f27565b85036144285791935f1990921b1791905f905b8082106143d857505050501490565b9091929360019081808716145f1461440c57614400906143f9858588614d2a565b355f614dd8565b94811c939201906143c9565b6144239061441b858588614d2a565b35905f614dd8565b614400565b5050505050505f90565b61443b90614058565b905f1981019080821161078e571690816143a7565b6fffffffffffffffffffffffffffffffff811160071b6001600160401b0382821c1160061b1763ffffffff82821c1160051b1761ffff82821c1160041b1760ff82821c1160031b17600f82821c1160021b17906d010102020202030303030303030360801b90821c1a1760018101809111156143a157634e487b7160e01b5f52601160045260245ffd5b6001600160a01b038083169082161492919083156144f9575b50505090565b60405163098501e760e41b81526001600160a01b0391821660048201529116602482015263ffffffff90911660448201529050602081806064810103817f00000000000000000000000000000000000000000000000000000000000000006001600160a01b03165afa908115611656575f91614579575b505f80806144f3565b90506020813d6020116145ac575b8161459460209383612773565b8101031261029857518015158103610298575f614570565b3d9150614587565b64ffffffffff168042116145c55750565b636747c9fd60e01b5f5260045260245ffd5b906001600160a01b03821662010000811061469c576145f7858584614d3a565b5090919061460481612663565b159182614689575b505061468057813b15159283614625575b505050905090565b5f93508460209560649260405194630b135d3f60e11b8652600486015260406024860152816044860152838501378281018201859052601f01601f191601915afa630b135d3f60e11b5f5114601f3d111616805f808061461d565b50505050600190565b6001600160a01b03161490505f8061460c565b50505050505f90565b92919082156146b75761273b93613b19565b5050506146c761010033836144da565b156146cf5750565b63123dc01b60e11b5f9081526001600160a01b039190911660045233602452610100604452606490fd5b307f00000000000000000000000000000000000000000000000000000000000000006001600160a01b031614806147ec575b15614754577f000000000000000000000000000000000000000000000000000000000000000090565b60405160208101907f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f82527f000000000000000000000000000000000000000000000000000000000000000060408201527f000000000000000000000000000000000000000000000000000000000000000060608201524660808201523060a082015260a081526147e660c082612773565b51902090565b507f0000000000000000000000000000000000000000000000000000000000000000461461472b565b959493929195600382101561047b5781156148b85760028214614862575b8261483f9285926148df565b948561484e575b505050505090565b6148589550614d8a565b5f80808080614846565b955f602091604051838101916c546f75636873746f6e652e763160981b8352602d820152602d8152614895604d82612773565b604051918291518091835e8101838152039060025afa15611656575f5195614833565b95929150501593846148cc575b5050505090565b6148d694506145d7565b5f8080806148c5565b91926001600160a01b039092169190620100008310612d2e57600381101561047b5715614964576040811492836149165750505090565b9091925061492382612c92565b916149316040519384612773565b8083526020830191368282011161029857815f92602092853784010152905190206001600160a01b0316145f80806144f3565b9150501590565b9291939093600381101561047b576149c757505060408051660e6d2ce82eae8d60cb1b81526001600160a01b0393841660208201525f91810191909152606081019390935216905f5160206150775f395f51905f5290608090a2565b80919350603f1015612c7e57602011610298575f5160206150975f395f51905f52916131119160206040519261200960f21b8285015260ff60f81b60026001603f84013560f81c161760f81b16602285015260238401375f604383015260238252614a33604383612773565b604051928392770c8d2c85ee0eac45e9aead8e8d2d6caf25ee6d2ce82eae8d60431b845260806020850152608084019061267a565b9291939093600381101561047b57614ac957505060408051660e6d2ce82eae8d60cb1b81526001600160a01b03938416602082015264ffffffffff91810191909152606081019390935216905f5160206150775f395f51905f5290608090a2565b80919350603f1015612c7e57602011610298575f5160206150975f395f51905f5291614b359160206040519261200960f21b8285015260ff60f81b60026001603f84013560f81c161760f81b16602285015260238401375f604383015260238252614a33604383612773565b64ffffffffff604084015260608301959095526001600160a01b0316930390a2565b9291939093600381101561047b57614bb757505060408051660e6d2ce82eae8d60cb1b81526001600160a01b03938416602082015264ffffffffff918101919091525f60608201529116905f5160206150775f395f51905f5290608090a2565b8091929350603f1015612c7e5760201161029857614c585f5160206150975f395f51905f529160206040519161200960f21b8284015260ff60f81b60026001603f84013560f81c161760f81b16602284015260238301375f604382015260238152614c23604382612773565b604051918291770c8d2c85ee0eac45e9aead8e8d2d6caf25ee6d2ce82eae8d60431b835260806020840152608083019061267a565b64ffffffffff60408301525f60608301526001600160a01b03909416930390a2565b61273b91906001600160c01b03198216660e6d2ce82eae8d60cb1b1480614ca2575b15613097565b50614cac81614255565b614c9c565b60ff811690601f8211614ce05760405191614ccd604084612773565b6020808452838101919036833783525290565b632cd44ac360e21b5f5260045ffd5b904360a09190911c640fffffffff1614614d065750565b633d6a082f60e21b5f9081526001600160a01b039190911660045243602452604490fd5b9190811015612c7e5760051b0190565b9060418303614d6457614d5d9250602081013591604082359201355f1a906142e8565b9192909190565b50505f9160029190565b359060208110614d7c575090565b5f199060200360031b1b1690565b929390936040820361469c578160201161029857614db2906020813593601f19019101614d6e565b908260201161029857614dd2612d2b956020813595601f19019101614d6e565b93614e4e565b600281101561047b57600114614e01576041916040519160018353600183015260218201522090565b5f906020926040519084820192600160f81b84526021830152604182015260418152614e2e606182612773565b604051918291518091835e8101838152039060025afa15611656575f5190565b90614e5b94939291614e78565b15614e635790565b6321580de760e11b5f5261010060045260245ffd5b909192938215158061504d575b80615044575b8061501a575b158015614f8e575b15614eaa5750505050505f90600190565b6020945f9460a094604051948552878501526040840152606083015260808201528280526101005afa15614f8c575f5115614ee757600190600190565b60205f60a06040517fbb5a52f42f9c9261ed4361f59422a1e30036e7c32b270c8807a419feca6050238152600584820152600160408201527fa71af64de5126a4a4e02b7922d66ce9415ce88a4c9d25514d91082c8725ac95760608201527f5d47723c8fbe580bb369fec9c2665d8e30a435b9932645482e7c9f11e872296b60808201528280526101005afa15614f8c575f5115614f86575f90600190565b5f905f90565bfe5b50600160601b63ffffffff60c01b03197f5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b8187817fffffffff00000001000000000000000000000000fffffffffffffffffffffffc81838009080908600160601b63ffffffff60c01b031982800914600160601b63ffffffff60c01b0319808310908710161615614e99565b507f7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8841115614e91565b50831515614e8b565b507fffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc6325518310614e8556fe5a5084339536bcab65f20799fcc58724588145ca054bd2be626174b27ba156f718ab6b2ae3d64306c00ce663125f2bd680e441a098de1635bd7ad8b0d44965e438a5a6e68f30ed1ab45860a4afb34bcb2fc00f22ca462d249b8a8d40cda6f7a3a164736f6c6343000825000a";
 
   
       type DeviceRegistryConstructorParams = [signer?: Signer] | ConstructorParameters<typeof ContractFactory>;

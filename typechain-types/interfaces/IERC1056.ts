@@ -6,15 +6,39 @@ import type { TypedContractEvent, TypedDeferredTopicFilter, TypedEventLog, Typed
   
 
   export interface IERC1056Interface extends Interface {
-    getFunction(nameOrSignature: "changed" | "identityOwner"): FunctionFragment;
+    getFunction(nameOrSignature: "addDelegate" | "addDelegateSigned" | "changeOwner" | "changeOwnerSigned" | "changed" | "identityOwner" | "nonce" | "revokeAttribute" | "revokeAttributeSigned" | "revokeDelegate" | "revokeDelegateSigned" | "setAttribute" | "setAttributeSigned" | "validDelegate"): FunctionFragment;
 
     getEvent(nameOrSignatureOrTopic: "DIDAttributeChanged" | "DIDDelegateChanged" | "DIDOwnerChanged"): EventFragment;
 
-    encodeFunctionData(functionFragment: 'changed', values: [AddressLike]): string;
+    encodeFunctionData(functionFragment: 'addDelegate', values: [AddressLike, BytesLike, AddressLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'addDelegateSigned', values: [AddressLike, BigNumberish, BytesLike, BytesLike, BytesLike, AddressLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'changeOwner', values: [AddressLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'changeOwnerSigned', values: [AddressLike, BigNumberish, BytesLike, BytesLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'changed', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'identityOwner', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'nonce', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'revokeAttribute', values: [AddressLike, BytesLike, BytesLike]): string;
+encodeFunctionData(functionFragment: 'revokeAttributeSigned', values: [AddressLike, BigNumberish, BytesLike, BytesLike, BytesLike, BytesLike]): string;
+encodeFunctionData(functionFragment: 'revokeDelegate', values: [AddressLike, BytesLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'revokeDelegateSigned', values: [AddressLike, BigNumberish, BytesLike, BytesLike, BytesLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'setAttribute', values: [AddressLike, BytesLike, BytesLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'setAttributeSigned', values: [AddressLike, BigNumberish, BytesLike, BytesLike, BytesLike, BytesLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'validDelegate', values: [AddressLike, BytesLike, AddressLike]): string;
 
-    decodeFunctionResult(functionFragment: 'changed', data: BytesLike): Result;
+    decodeFunctionResult(functionFragment: 'addDelegate', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'addDelegateSigned', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'changeOwner', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'changeOwnerSigned', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'changed', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'identityOwner', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'nonce', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'revokeAttribute', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'revokeAttributeSigned', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'revokeDelegate', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'revokeDelegateSigned', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'setAttribute', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'setAttributeSigned', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'validDelegate', data: BytesLike): Result;
   }
 
   
@@ -88,6 +112,38 @@ decodeFunctionResult(functionFragment: 'identityOwner', data: BytesLike): Result
 
     
     
+    addDelegate: TypedContractMethod<
+      [identity: AddressLike, delegateType: BytesLike, delegate: AddressLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    addDelegateSigned: TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, delegateType: BytesLike, delegate: AddressLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    changeOwner: TypedContractMethod<
+      [identity: AddressLike, newOwner: AddressLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    changeOwnerSigned: TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, newOwner: AddressLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
     changed: TypedContractMethod<
       [identity: AddressLike, ],
       [bigint],
@@ -103,10 +159,94 @@ decodeFunctionResult(functionFragment: 'identityOwner', data: BytesLike): Result
     >
     
 
+    
+    nonce: TypedContractMethod<
+      [controller: AddressLike, ],
+      [bigint],
+      'view'
+    >
+    
+
+    
+    revokeAttribute: TypedContractMethod<
+      [identity: AddressLike, name: BytesLike, value: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    revokeAttributeSigned: TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, name: BytesLike, value: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    revokeDelegate: TypedContractMethod<
+      [identity: AddressLike, delegateType: BytesLike, delegate: AddressLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    revokeDelegateSigned: TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, delegateType: BytesLike, delegate: AddressLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    setAttribute: TypedContractMethod<
+      [identity: AddressLike, name: BytesLike, value: BytesLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    setAttributeSigned: TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, name: BytesLike, value: BytesLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    validDelegate: TypedContractMethod<
+      [identity: AddressLike, delegateType: BytesLike, delegate: AddressLike, ],
+      [boolean],
+      'view'
+    >
+    
+
 
     getFunction<T extends ContractMethod = ContractMethod>(key: string | FunctionFragment): T;
 
-    getFunction(nameOrSignature: 'changed'): TypedContractMethod<
+    getFunction(nameOrSignature: 'addDelegate'): TypedContractMethod<
+      [identity: AddressLike, delegateType: BytesLike, delegate: AddressLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'addDelegateSigned'): TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, delegateType: BytesLike, delegate: AddressLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'changeOwner'): TypedContractMethod<
+      [identity: AddressLike, newOwner: AddressLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'changeOwnerSigned'): TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, newOwner: AddressLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'changed'): TypedContractMethod<
       [identity: AddressLike, ],
       [bigint],
       'view'
@@ -114,6 +254,46 @@ decodeFunctionResult(functionFragment: 'identityOwner', data: BytesLike): Result
 getFunction(nameOrSignature: 'identityOwner'): TypedContractMethod<
       [identity: AddressLike, ],
       [string],
+      'view'
+    >;
+getFunction(nameOrSignature: 'nonce'): TypedContractMethod<
+      [controller: AddressLike, ],
+      [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'revokeAttribute'): TypedContractMethod<
+      [identity: AddressLike, name: BytesLike, value: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'revokeAttributeSigned'): TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, name: BytesLike, value: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'revokeDelegate'): TypedContractMethod<
+      [identity: AddressLike, delegateType: BytesLike, delegate: AddressLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'revokeDelegateSigned'): TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, delegateType: BytesLike, delegate: AddressLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'setAttribute'): TypedContractMethod<
+      [identity: AddressLike, name: BytesLike, value: BytesLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'setAttributeSigned'): TypedContractMethod<
+      [identity: AddressLike, sigV: BigNumberish, sigR: BytesLike, sigS: BytesLike, name: BytesLike, value: BytesLike, validity: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'validDelegate'): TypedContractMethod<
+      [identity: AddressLike, delegateType: BytesLike, delegate: AddressLike, ],
+      [boolean],
       'view'
     >;
 

@@ -165,6 +165,22 @@
   {
     "inputs": [
       {
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "keyId",
+        "type": "address"
+      }
+    ],
+    "name": "PolicyWidened",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "uint32",
         "name": "publicRead",
         "type": "uint32"
