@@ -26,21 +26,23 @@ type AbiEntry =
   | (typeof FirmwareRegistry__factory.abi)[number];
 
 type AbiError = Extract<AbiEntry, { type: "error" }>;
-type AbiInput = AbiError["inputs"][number];
 
 /** How ethers hands over a value of a Solidity type. */
 type ValueOf<T extends string> = T extends `uint${string}` ? bigint : T extends "bool" ? boolean : string;
 
+/**
+ * The arguments of each error, by their names. Made once, with errors of one name taken together (they have the same
+ * arguments in all contracts): asking the ABIs for each error anew takes the type checker minutes.
+ */
+type ErrorArgs = {
+  readonly [E in AbiError as E["name"]]: { readonly [I in E["inputs"][number] as I["name"]]: ValueOf<I["type"]> };
+};
+
 /** The names of all errors that the contracts define. */
-export type ContractErrorName = AbiError["name"];
+export type ContractErrorName = keyof ErrorArgs;
 
 /** The arguments of an error, by their names. */
-export type ContractErrorArgs<N extends ContractErrorName> =
-  Extract<AbiError, { name: N }> extends infer E
-    ? E extends { inputs: readonly AbiInput[] }
-      ? { readonly [I in E["inputs"][number] as I["name"]]: ValueOf<I["type"]> }
-      : never
-    : never;
+export type ContractErrorArgs<N extends ContractErrorName> = ErrorArgs[N];
 
 /** Every error that the contracts define, once. */
 const errors = new Interface(

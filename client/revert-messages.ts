@@ -137,9 +137,8 @@ export const revertMessages: RevertMessages = {
     `The key ${keyId} took its place in ${device} without the consent of each key before, and may only narrow the device's ` +
     "policy: leave out what the present one does not allow.",
   GrantMissing: ({ device, subject }) => `${subject} has no grant on ${device}: there is nothing to give up.`,
-  EpochStale: (args) =>
-    `The message was made in epoch ${args.given} of ${"device" in args ? args.device : args.productId}, which is now in ` +
-    `epoch ${args.current}: have it made and signed again.`,
+  EpochStale: ({ device, current, given }) =>
+    `The message was made in epoch ${given} of ${device}, which is now in epoch ${current}: have it made and signed again.`,
   SeqStale: ({ device, current, given }) =>
     `The message for ${device} carries sequence number ${given}, but ${current} is due: it was used, or overtaken by ` +
     "another one. Have it made and signed again.",
@@ -177,6 +176,9 @@ export const revertMessages: RevertMessages = {
     `Block ${freshBlock} is not mined yet or has not the hash ${freshHash}: name a block of this chain, or 0 and 0 for none.`,
 
   // FirmwareRegistry
+  SignerEpochStale: ({ productId, current, given }) =>
+    `The message was made in epoch ${given} of the signers of ${productId}, which are now in epoch ${current}: have it made ` +
+    "and signed again.",
   ProductExists: ({ productId }) => `The product ${productId} exists already: publish releases for it.`,
   ProductUnknown: ({ productId }) =>
     `There is no product ${productId}: create it first, or correct vendor, hardware class and component.`,

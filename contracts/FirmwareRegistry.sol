@@ -271,7 +271,7 @@ contract FirmwareRegistry is IFirmwareRegistry, FleetAuthority, Multicall {
         require(setHash != 0, ProductUnknown(productId));
         bytes32 given = SignerSets.hashOf(productId, signerSet);
         require(given == setHash, SignerSetMismatch(productId, setHash, given));
-        require(epoch == signerSet.epoch, EpochStale(productId, signerSet.epoch, epoch));
+        require(epoch == signerSet.epoch, SignerEpochStale(productId, signerSet.epoch, epoch));
     }
 
     /// @dev The rules of a release that need no storage.

@@ -488,7 +488,7 @@ describe("FirmwareRegistry.setStatus", () => {
       it(`is refused with epoch ${epoch} in epoch 1`, async () => {
         const suite = await loadFixture(deployReleases);
         await expect(setStatus(suite, await makeStatusChange(suite, { version: V1, status: STATUS.Yanked, epoch })))
-          .to.be.revertedWithCustomError(suite.firmware, "EpochStale")
+          .to.be.revertedWithCustomError(suite.firmware, "SignerEpochStale")
           .withArgs(suite.productId, 1, epoch);
       });
     }

@@ -555,7 +555,7 @@ describe("FirmwareRegistry", () => {
         it(`refuses a message of epoch ${epoch} in epoch 1`, async () => {
           const { suite, sent } = await refused({ epoch });
           await expect(sent)
-            .to.be.revertedWithCustomError(suite.firmware, "EpochStale")
+            .to.be.revertedWithCustomError(suite.firmware, "SignerEpochStale")
             .withArgs(suite.productId, 1, epoch);
         });
       }

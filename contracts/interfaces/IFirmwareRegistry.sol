@@ -210,7 +210,7 @@ interface IFirmwareRegistry is IRegistry {
     error SignerSetMismatch(bytes32 productId, bytes32 expected, bytes32 given);
 
     /// @notice The message was made for another epoch of the signer set.
-    error EpochStale(bytes32 productId, uint32 current, uint32 given);
+    error SignerEpochStale(bytes32 productId, uint32 current, uint32 given);
 
     /// @notice Fewer signatures than the quorum needs.
     error ThresholdNotMet(Quorum quorum, uint256 given, uint8 needed);
@@ -325,13 +325,13 @@ interface IFirmwareRegistry is IRegistry {
     ) external returns (bytes32 productId);
 
     /// @notice Publishes the image that the Release quorum signed for. Anyone may send.
-    /// @dev Reverts: ProductUnknown, SignerSetMismatch, EpochStale, DeadlinePassed, VersionNotNewer, DigestMissing,
+    /// @dev Reverts: ProductUnknown, SignerSetMismatch, SignerEpochStale, DeadlinePassed, VersionNotNewer, DigestMissing,
     ///      SizeInvalid, ChannelsInvalid, RangeInvalid, RolloutInvalid, DependenciesInvalid, DigestUsed, ThresholdNotMet,
     ///      ProofsNotAscending, SignerUnknown, SignerNotInQuorum, KeyProofInvalid.
     function publish(Release calldata release, SignerSet calldata signerSet, SignerProof[] calldata proofs) external;
 
     /// @notice Changes the status of a release, and the heads named with it. Anyone may send.
-    /// @dev Reverts: ProductUnknown, SignerSetMismatch, EpochStale, DeadlinePassed, QuorumInsufficient, NonceStale,
+    /// @dev Reverts: ProductUnknown, SignerSetMismatch, SignerEpochStale, DeadlinePassed, QuorumInsufficient, NonceStale,
     ///      ReleaseUnknown, StatusChangeInvalid, ThresholdNotMet, ProofsNotAscending, SignerUnknown, SignerNotInQuorum,
     ///      KeyProofInvalid, ChannelUnknown, ChannelsNotAscending, HeadInvalid.
     function setStatus(

@@ -43,8 +43,8 @@ describe("decodeRevert", () => {
     const device = revertOf({ data: errors.encodeErrorResult("EpochStale", [ADDRESS, 3n, 2n]) });
     expect(device.args).to.deep.equal({ device: ADDRESS, current: 3n, given: 2n });
     expect(device.message).to.contain(ADDRESS).and.contain("epoch 2").and.contain("epoch 3");
-    const firmware = new Interface(["error EpochStale(bytes32 productId, uint32 current, uint32 given)"]);
-    const product = revertOf({ data: firmware.encodeErrorResult("EpochStale", [HASH, 3n, 2n]) });
+    const firmware = new Interface(["error SignerEpochStale(bytes32 productId, uint32 current, uint32 given)"]);
+    const product = revertOf({ data: firmware.encodeErrorResult("SignerEpochStale", [HASH, 3n, 2n]) });
     expect(product.args).to.deep.equal({ productId: HASH, current: 3n, given: 2n });
     expect(product.message).to.contain(HASH);
   });

@@ -142,27 +142,6 @@
         "type": "bytes32"
       },
       {
-        "internalType": "uint32",
-        "name": "current",
-        "type": "uint32"
-      },
-      {
-        "internalType": "uint32",
-        "name": "given",
-        "type": "uint32"
-      }
-    ],
-    "name": "EpochStale",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "bytes32",
-        "name": "productId",
-        "type": "bytes32"
-      },
-      {
         "internalType": "uint8",
         "name": "channel",
         "type": "uint8"
@@ -335,6 +314,27 @@
       }
     ],
     "name": "SignatureInvalid",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "productId",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "uint32",
+        "name": "current",
+        "type": "uint32"
+      },
+      {
+        "internalType": "uint32",
+        "name": "given",
+        "type": "uint32"
+      }
+    ],
+    "name": "SignerEpochStale",
     "type": "error"
   },
   {
