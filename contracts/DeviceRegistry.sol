@@ -345,8 +345,7 @@ contract DeviceRegistry is IDeviceRegistry, ERC1056, Batch {
     function manifestOf(uint32 manifest) external view override returns (Manifest memory) {
         ManifestRecord storage entry = _manifests[manifest];
         ManifestWord word = entry.word;
-        bool isRevoked = word.isRevoked();
-        return Manifest({classId: entry.classId, isRevoked: isRevoked, reason: isRevoked ? word.reason() : 0});
+        return Manifest({classId: entry.classId, isRevoked: word.isRevoked(), reason: word.reason()});
     }
 
     /// @inheritdoc IDeviceRegistry

@@ -27,9 +27,9 @@ library ManifestWords {
         return ManifestWord.unwrap(word) & REVOCATION_MASK != 0;
     }
 
-    /// @dev The reason of RFC 5280, for a manifest that is revoked.
+    /// @dev The reason of RFC 5280; 0 for a manifest that is not revoked, whose reason `require` computes as well.
     function reason(ManifestWord word) internal pure returns (uint8) {
-        return uint8(ManifestWord.unwrap(word)) - 1;
+        return word.isRevoked() ? uint8(ManifestWord.unwrap(word)) - 1 : 0;
     }
 
     /// @dev For reasons below 255, and a manifest that is not revoked.
