@@ -227,10 +227,12 @@ contract DeviceRegistry is IDeviceRegistry, ERC1056, Batch {
             require(KeyProofs.isValid(oldKey, oldScheme, digest, byOldKey), KeyProofInvalid(oldKey, digest));
         }
 
+        // Before the new key is stored: what it is asked about is the old one.
+        if (word.status() == Status.Active) _requirePublicKey(device, word, byOldKey.publicKey);
+
         isContinuous = newKey == device || (isContinuous && isAgreed);
         _keys[device] = KeyWords.pack(newKey, newScheme, isContinuous);
         if (word.status() == Status.Active) {
-            _requirePublicKey(device, word, byOldKey.publicKey);
             _devices[device] = word.withRotated().changedNow();
             _removeKey(device, oldKey, oldScheme, byOldKey.publicKey, word.changed());
             _addKey(device, newKey, newScheme, byNewKey.publicKey, word.changed());
