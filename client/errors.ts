@@ -56,6 +56,14 @@ export type ErrorCode =
   | "SIGNATURE_INVALID"
   /** Fewer signatures than the quorum needs. */
   | "SIGNATURES_MISSING"
+  /** What came over the network is no challenge, or no response to one. */
+  | "AUTHENTICATION_INVALID"
+  /** A response does not show who sent it: `details.reason` says why. */
+  | "AUTHENTICATION_REFUSED"
+  /** The device will not sign this challenge: `details.reason` says why. */
+  | "CHALLENGE_REFUSED"
+  /** As many challenges wait for a response as the store keeps. */
+  | "CHALLENGES_EXHAUSTED"
   /** The file is no release that may be installed. */
   | "FIRMWARE_REFUSED"
   /** The release is older than what is installed. */

@@ -1,5 +1,6 @@
 export * as access from "./access.js";
 export * as anchors from "./anchors.js";
+export * as authentication from "./authentication.js";
 export * as devices from "./devices.js";
 export * as firmware from "./firmware.js";
 export * as roles from "./roles.js";

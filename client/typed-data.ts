@@ -28,6 +28,7 @@ export const messageTypes = {
   TransferAcceptance: fields("address device,address newOwner,uint24 epoch,uint40 deadline"),
   Redemption: fields("address device,address newOwner,uint24 epoch,uint40 deadline"),
   KeyRotation: fields("address device,address oldKey,address newKey,uint8 newScheme,uint24 epoch,uint40 deadline"),
+  Authentication: fields("address device,string audience,bytes32 nonce,uint40 expires"),
   DevicePolicy: fields(
     "address device,uint32 ceiling,uint32 publicRead,uint32 purposes,uint24 epoch,uint32 seq,uint40 deadline",
   ),
@@ -93,6 +94,14 @@ export function redemptionMessage(domain: MessageDomain, value: TransferTerms): 
 /** The message by which a new key takes over, for the new key and, if it agrees, the old one. */
 export function keyRotationMessage(domain: MessageDomain, value: IDeviceRegistry.KeyRotationStruct): TypedMessage {
   return { domain, types: { KeyRotation: messageTypes.KeyRotation }, value: { ...value } };
+}
+
+/** The message by which a device shows a server who it is. No contract takes it: the server asks about its digest. */
+export function authenticationMessage(
+  domain: MessageDomain,
+  value: { device: string; audience: string; nonce: string; expires: BigNumberish },
+): TypedMessage {
+  return { domain, types: { Authentication: messageTypes.Authentication }, value: { ...value } };
 }
 
 /** The message by which a device limits what can be shared of it. */
