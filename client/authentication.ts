@@ -227,8 +227,10 @@ function refused(reason: AuthenticationRefusal, message: string, details: Record
 
 /** What a device needs to answer a challenge: no connection to a chain. */
 export interface RespondOptions {
-  /** The device's key. */
+  /** The key that speaks for the device now. */
   key: Key;
+  /** Id of the device; that of the key unless told, which is right as long as the device has its factory key. */
+  device?: string;
   /** That of the registry: `messageDomain({ contract: "DeviceRegistry", chainId, address })`. */
   domain: MessageDomain;
   /** The server that the device means to reach, from its own configuration and never from what the server sent. */
@@ -263,7 +265,7 @@ export async function respond(options: RespondOptions): Promise<AuthenticationRe
     const message = `The challenge is for ${audience}, and the device means to reach ${expected}: someone passes on a challenge, or the address is wrong.`;
     throw unsigned("AudienceWrong", message, { audience, expected });
   }
-  const device = requireAddress("key.id", key.id);
+  const device = requireAddress("device", options.device ?? key.id);
   if (challenge.device !== undefined && challenge.device !== device) {
     const message = `The challenge is for ${challenge.device}, and this is ${device}: ask for one of its own.`;
     throw unsigned("DeviceWrong", message, { device: challenge.device, expected: device });

@@ -8,10 +8,16 @@ import fc from "fast-check";
 import * as authentication from "../../client/authentication.js";
 import * as devices from "../../client/devices.js";
 import { TouchstoneError } from "../../client/errors.js";
-import { accountKey, createP256Key, type Key } from "../../client/keys.js";
-import { authenticationMessage, messageDigest, messageDomain, type MessageDomain } from "../../client/typed-data.js";
+import { accountKey, createP256Key, Scheme, type Key } from "../../client/keys.js";
+import {
+  authenticationMessage,
+  keyRotationMessage,
+  messageDigest,
+  messageDomain,
+  type MessageDomain,
+} from "../../client/typed-data.js";
 import { logIn, serveDevices } from "../examples/authenticate-over-http.js";
-import { ethers, loadFixture } from "../support/chain.js";
+import { DAY, ethers, loadFixture, now } from "../support/chain.js";
 import { errorOf } from "../support/errors.js";
 import { providerWith } from "../support/provider.js";
 import { wrongProofs } from "../support/signed-messages.js";
@@ -158,6 +164,32 @@ describe("authentication", () => {
       await refusal("DeviceSuspended", verifier, response);
       await devices.resume({ touchstone, device: device.id });
       expect((await verifier.verify({ response })).device).to.equal(device.id);
+    });
+  });
+
+  describe("after a key rotation", () => {
+    it("lets the device in with its new key under its old id, and no longer with the old key", async () => {
+      const { verifier, answer, touchstone, owner, device, domain, clock } = await setUp();
+      const newKey = createP256Key({ scheme: Scheme.P256Sha256 });
+      const rotation = {
+        device: device.id,
+        oldKey: device.id,
+        newKey: newKey.id,
+        newScheme: newKey.scheme,
+        epoch: 1n,
+        deadline: (await now()) + DAY,
+      };
+      const byNewKey = await newKey.prove(keyRotationMessage(domain, rotation));
+      const byOldKey = { publicKey: device.publicKey, signature: "0x" };
+      await touchstone.deviceRegistry.connect(owner).rotateKey(rotation, byNewKey, byOldKey);
+
+      const challenge = await verifier.challenge({ device: device.id });
+      await refusal("ProofInvalid", verifier, await answer(device, challenge));
+      const options = { domain, audience: AUDIENCE, challenge, clock: clock.now };
+      const response = await authentication.respond({ ...options, key: newKey, device: device.id });
+      expect((await verifier.verify({ response })).device).to.equal(device.id);
+      // The new key's id is no device.
+      await refusal("DeviceUnknown", verifier, await answer(newKey, await verifier.challenge()));
     });
   });
 
@@ -517,6 +549,7 @@ describe("authentication.respond", () => {
       { clock: () => NaN },
       { clock: () => Date.now() },
       { key: { ...key, id: "device.eth" } },
+      { device: "0x12" },
     ];
     for (const more of wrong) {
       await errorOf("INVALID_ARGUMENT", () => authentication.respond({ ...options, ...more }));
