@@ -144,9 +144,9 @@ abstract contract ERC1056 is FleetAuthority, IERC1056 {
 
     /// @inheritdoc IERC1056
     function nonce(address controller) public view override returns (uint256) {
-        // Clients read it and sign it, and so sign for this chain and contract, which their message does not name. Half of
-        // the numbers leave room to count.
-        return (uint256(keccak256(abi.encode(block.chainid, address(this)))) >> 1) + _nonces[controller];
+        // Clients read it and sign it, and so sign for this chain, contract and controller, which their message does not
+        // name: who governs two fleets would else sign for both. Half of the numbers leave room to count.
+        return (uint256(keccak256(abi.encode(block.chainid, address(this), controller))) >> 1) + _nonces[controller];
     }
 
     /// @inheritdoc IERC1056

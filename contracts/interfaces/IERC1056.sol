@@ -127,8 +127,8 @@ interface IERC1056 {
     ///         device's key does so as "sigAuth".
     function validDelegate(address identity, bytes32 delegateType, address delegate) external view returns (bool);
 
-    /// @notice What the next signed message of the controller carries. Starts from a number that chain and contract give, so
-    ///         that no message counts on another chain.
+    /// @notice What the next signed message of the controller carries. Starts from a number that chain, contract and
+    ///         controller give, so that no message counts on another chain or for another controller.
     function nonce(address controller) external view returns (uint256);
 
     /// @notice The controller of the identity: its owner, the identity itself if it has none, zero for ever once retired.

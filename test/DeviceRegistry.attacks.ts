@@ -1,0 +1,70 @@
+import { expect } from "chai";
+import { concat, getBytes, toBeHex, Wallet, ZeroHash, zeroPadValue } from "ethers";
+
+import { accountKey, createP256Key, type Key } from "../client/keys.js";
+import { ethers, FOR_EVER, loadFixture, networkHelpers } from "./support/chain.js";
+import { deployFleet, enrollDevice, type Fleet } from "./support/fleet.js";
+
+const SERVICE = ethers.encodeBytes32String("did/svc/Hub");
+const YEAR = 31_536_000n;
+
+/** Two accounts that can sign what ERC-1056 has signed, and a P-256 device of the first. */
+async function deployWallets() {
+  const suite = await deployFleet();
+  const [seller, buyer] = await Promise.all([newWallet(), newWallet()]);
+  const device = createP256Key();
+  await enrollDevice(suite, { key: device, owner: seller.address, by: seller as never });
+  return { ...suite, seller, buyer, device };
+}
+
+async function newWallet(): Promise<Wallet> {
+  const wallet = new Wallet(ethers.hexlify(ethers.randomBytes(32)), ethers.provider);
+  await networkHelpers.setBalance(wallet.address, 10n ** 20n);
+  return wallet;
+}
+
+/** The signed message of ERC-1056 that publishes a service, with the arguments that carry it to the chain. */
+async function signedService(
+  { devices }: Pick<Fleet, "devices">,
+  options: { signer: Wallet; identity: string; nonce: bigint; value: string },
+) {
+  const { signer, identity, nonce, value } = options;
+  const validity = zeroPadValue(toBeHex(YEAR), 32);
+  const action = concat([ethers.toUtf8Bytes("setAttribute"), SERVICE, value, validity]);
+  const registry = await devices.getAddress();
+  const message = concat(["0x1900", registry, zeroPadValue(toBeHex(nonce), 32), identity, action]);
+  const { v, r, s } = signer.signingKey.sign(ethers.keccak256(message));
+  return [identity, v, r, s, SERVICE, value, YEAR] as const;
+}
+
+/** Hands a device over in two steps. */
+async function handOver(
+  { devices }: Pick<Fleet, "devices">,
+  options: { key: Key; from: Wallet; to: string; by: Wallet },
+): Promise<void> {
+  const { key, from, to, by } = options;
+  await devices.connect(from).proposeTransfer(key.id, to, FOR_EVER);
+  await devices.connect(by).acceptTransfer(key.id, key.publicKey);
+}
+
+describe("DeviceRegistry under attack", () => {
+  describe("what ERC-1056 has signed", () => {
+    it("does not count again after the owner moved the device to a fleet of its own", async () => {
+      const suite = await loadFixture(deployWallets);
+      const { devices, roles, seller, device, actors } = suite;
+      const nonce = await devices.nonce(seller.address);
+      const signed = await signedService(suite, { signer: seller, identity: device.id, nonce, value: "0xc0de" });
+      await devices.connect(actors.relayer).setAttributeSigned(...signed);
+
+      await roles.connect(seller).createFleet(ZeroHash);
+      const fleet = await roles.fleetIdOf(seller, ZeroHash);
+      await handOver(suite, { key: device, from: seller, to: fleet, by: seller });
+
+      expect(await devices.nonce(fleet)).not.to.equal(nonce);
+      await expect(devices.connect(actors.stranger).setAttributeSigned(...signed)).to.be.revertedWithCustomError(
+        devices,
+        "ControllerSignatureInvalid",
+      );
+    });
+  });
+});
