@@ -66,5 +66,23 @@ describe("DeviceRegistry under attack", () => {
         "ControllerSignatureInvalid",
       );
     });
+
+    it("is void after revokeAll, in whatever order it was to be sent", async () => {
+      const suite = await loadFixture(deployWallets);
+      const { devices, seller, device, actors } = suite;
+      const first = await devices.nonce(seller.address);
+      const signed = await Promise.all(
+        [0n, 1n, 2n, 100n].map((ahead) =>
+          signedService(suite, { signer: seller, identity: device.id, nonce: first + ahead, value: "0xc0de" }),
+        ),
+      );
+      await devices.connect(seller).revokeAll(device.id, device.publicKey);
+      for (const message of signed) {
+        await expect(devices.connect(actors.stranger).setAttributeSigned(...message)).to.be.revertedWithCustomError(
+          devices,
+          "ControllerSignatureInvalid",
+        );
+      }
+    });
   });
 });

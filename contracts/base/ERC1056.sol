@@ -169,9 +169,9 @@ abstract contract ERC1056 is FleetAuthority, IERC1056 {
     /// @dev Records the change and the new owner of an identity that is no device; zero deactivates it for ever.
     function _setOwner(address identity, address newOwner) internal virtual returns (uint256 previousChange);
 
-    /// @dev Voids what the controller signed and nobody sent yet.
+    /// @dev Voids what the controller signed and nobody sent yet, also what was to be sent one after the other.
     function _voidSignatures(address controller) internal {
-        ++_nonces[controller];
+        _nonces[controller] += 1 << 64;
     }
 
     function _addKey(
@@ -212,7 +212,7 @@ abstract contract ERC1056 is FleetAuthority, IERC1056 {
             err == ECDSA.RecoverError.NoError && _isGovernor(controller, signer),
             ControllerSignatureInvalid(identity, controller, digest)
         );
-        _voidSignatures(controller);
+        ++_nonces[controller];
     }
 
     // ------------------------------------------------------------------ private: what
