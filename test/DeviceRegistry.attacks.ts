@@ -1,11 +1,12 @@
 import { expect } from "chai";
-import { concat, getBytes, toBeHex, Wallet, ZeroHash, zeroPadValue } from "ethers";
+import { concat, getBytes, toBeHex, Wallet, ZeroAddress, ZeroHash, zeroPadValue } from "ethers";
 
 import { accountKey, createP256Key, type Key } from "../client/keys.js";
 import { ethers, FOR_EVER, loadFixture, networkHelpers } from "./support/chain.js";
 import { deployFleet, enrollDevice, type Fleet } from "./support/fleet.js";
 
 const SERVICE = ethers.encodeBytes32String("did/svc/Hub");
+const VERI_KEY = ethers.encodeBytes32String("veriKey");
 const YEAR = 31_536_000n;
 
 /** Two accounts that can sign what ERC-1056 has signed, and a P-256 device of the first. */
@@ -83,6 +84,35 @@ describe("DeviceRegistry under attack", () => {
           "ControllerSignatureInvalid",
         );
       }
+    });
+  });
+
+  describe("the identity of a fleet handle", () => {
+    it("is nobody's, as what a governor published would outlive its handover", async () => {
+      const suite = await loadFixture(deployWallets);
+      const { devices, roles, seller } = suite;
+      await roles.connect(seller).createFleet(ZeroHash);
+      const fleet = await roles.fleetIdOf(seller, ZeroHash);
+      const byGovernor = devices.connect(seller);
+      const value = "0xc0de";
+      const writes = [
+        () => byGovernor.changeOwner(fleet, seller.address),
+        () => byGovernor.changeOwner(fleet, ZeroAddress),
+        () => byGovernor.addDelegate(fleet, VERI_KEY, seller.address, YEAR),
+        () => byGovernor.setAttribute(fleet, SERVICE, value, YEAR),
+      ];
+      for (const write of writes) {
+        await expect(write())
+          .to.be.revertedWithCustomError(devices, "NotController")
+          .withArgs(fleet, fleet, seller.address);
+      }
+      const nonce = await devices.nonce(fleet);
+      const signed = await signedService(suite, { signer: seller, identity: fleet, nonce, value });
+      await expect(byGovernor.setAttributeSigned(...signed)).to.be.revertedWithCustomError(
+        devices,
+        "ControllerSignatureInvalid",
+      );
+      expect(await devices.changed(fleet)).to.equal(0n);
     });
   });
 });

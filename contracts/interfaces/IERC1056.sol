@@ -3,7 +3,8 @@ pragma solidity ^0.8.27;
 
 /// @title IERC1056
 /// @notice The registry of ERC-1056: resolvers of `did:ethr` read it, and its clients write it, unmodified.
-/// @dev Names, order and indexing are those of ERC-1056. "By the controller" means by the governor of `identityOwner`. The
+/// @dev Names, order and indexing are those of ERC-1056. "By the controller" means by the governor of `identityOwner`; an
+///      identity without an owner speaks for itself, which a fleet handle cannot. The
 ///      functions that take a signature take it over `keccak256(0x19 ‖ 0x00 ‖ registry ‖ nonce ‖ identity ‖ action ‖ arguments)`, the
 ///      nonce being that of the controller, from anyone. On an enrolled device they leave alone who owns it and what key
 ///      it has: see IDeviceRegistry. There, delegates die with the epoch.
