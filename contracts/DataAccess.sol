@@ -221,7 +221,8 @@ contract DataAccess is IDataAccess, FleetAuthority {
     ) private view returns (Reason reason) {
         if (permissions == 0 || permissions > Permissions.ALL || purpose > LAST_PURPOSE) return Reason.QuestionInvalid;
         (address owner, IDeviceRegistry.Status status, uint24 epoch) = DEVICE_REGISTRY.stateOf(device);
-        if (status == IDeviceRegistry.Status.None) return Reason.DeviceUnknown;
+        // Nobody's: never enrolled, or deactivated as an identity before it could be.
+        if (owner == address(0)) return Reason.DeviceUnknown;
         if (status == IDeviceRegistry.Status.Retired && permissions & ~Permissions.READ != 0)
             return Reason.DeviceRetired;
         if (account == owner || (ownerFirst && _isGovernor(owner, account))) return Reason.Owner;

@@ -4,10 +4,12 @@ import { concat, getBytes, toBeHex, Wallet, ZeroAddress, ZeroHash, zeroPadValue 
 import { accountKey, createP256Key, type Key } from "../client/keys.js";
 import { ethers, FOR_EVER, loadFixture, networkHelpers } from "./support/chain.js";
 import { deployFleet, enrollDevice, type Fleet } from "./support/fleet.js";
+import { deploySuite } from "./support/suite.js";
 
 const SERVICE = ethers.encodeBytes32String("did/svc/Hub");
 const VERI_KEY = ethers.encodeBytes32String("veriKey");
 const YEAR = 31_536_000n;
+const READ_LIVE = 1n;
 
 /** Two accounts that can sign what ERC-1056 has signed, and a P-256 device of the first. */
 async function deployWallets() {
@@ -113,6 +115,17 @@ describe("DeviceRegistry under attack", () => {
         "ControllerSignatureInvalid",
       );
       expect(await devices.changed(fleet)).to.equal(0n);
+    });
+  });
+
+  describe("an identity that was deactivated and never was a device", () => {
+    it("is open to nobody, not to the account zero either", async () => {
+      const { devices, access, actors } = await loadFixture(deploySuite);
+      const { address } = actors.stranger;
+      await devices.connect(actors.stranger).changeOwner(address, ZeroAddress);
+      for (const account of [ZeroAddress, address, actors.owner.address]) {
+        expect(await access.isAllowed(address, account, READ_LIVE, 0), account).to.equal(false);
+      }
     });
   });
 });
