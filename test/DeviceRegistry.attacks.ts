@@ -128,4 +128,43 @@ describe("DeviceRegistry under attack", () => {
       }
     });
   });
+
+  describe("tryMulticall", () => {
+    it("never skips for want of gas, in a batch within a batch neither", async () => {
+      const { devices, p256Device, actors } = await loadFixture(deployFleet);
+      const args: [string, string] = [p256Device.id, p256Device.publicKey];
+      const suspend = devices.interface.encodeFunctionData("suspend", args);
+      const resume = devices.interface.encodeFunctionData("resume", args);
+      // So many that the last 64th of the gas suffices for all that is around them.
+      const calls = Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? suspend : resume));
+      const wrappers = [
+        devices.interface.encodeFunctionData("multicall", [calls]),
+        devices.interface.encodeFunctionData("tryMulticall", [calls]),
+      ];
+      const byOwner = devices.connect(actors.owner);
+      for (const wrapped of wrappers) {
+        const enough = await byOwner.tryMulticall.estimateGas([wrapped]);
+        const tried: (boolean | undefined)[] = [];
+        for (let eighth = 2n; eighth <= 8n; ++eighth) {
+          const trying = byOwner.tryMulticall.staticCall([wrapped], { gasLimit: (enough * eighth) / 8n });
+          tried.push((await trying.catch(() => undefined))?.[0]);
+        }
+        expect(tried).not.to.include(false);
+        expect(tried.at(-1)).to.equal(true);
+      }
+    });
+
+    it("never skips a malformed call, in a batch within a batch neither", async () => {
+      const { devices, actors } = await loadFixture(deployFleet);
+      const wrappers = [
+        devices.interface.encodeFunctionData("multicall", [["0x12345678"]]),
+        devices.interface.encodeFunctionData("tryMulticall", [["0x12345678"]]),
+      ];
+      for (const wrapped of wrappers) {
+        await expect(devices.connect(actors.owner).tryMulticall([wrapped]))
+          .to.be.revertedWithCustomError(devices, "CallBroken")
+          .withArgs(0n);
+      }
+    });
+  });
 });

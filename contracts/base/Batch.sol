@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {Errors} from "@openzeppelin/contracts/utils/Errors.sol";
 import {Multicall} from "@openzeppelin/contracts/utils/Multicall.sol";
 
 import {IBatch} from "../interfaces/IBatch.sol";
@@ -18,8 +19,14 @@ abstract contract Batch is IBatch, Multicall {
             (bool success, bytes memory reason) = address(this).delegatecall(calls[i]);
             done[i] = success;
             if (success) continue;
-            require(reason.length >= 4, CallBroken(i));
+            require(!_isBroken(reason), CallBroken(i));
             emit CallSkipped(i, bytes4(calls[i]), reason);
         }
+    }
+
+    /// @dev Whether a call failed without saying why; a batch within the batch says so of its own calls.
+    function _isBroken(bytes memory reason) private pure returns (bool) {
+        bytes4 selector = bytes4(reason);
+        return reason.length < 4 || selector == CallBroken.selector || selector == Errors.FailedCall.selector;
     }
 }
