@@ -1,4 +1,4 @@
-import { concat, dataLength, dataSlice, encodeBytes32String, isHexString } from "ethers";
+import { concat, dataLength, dataSlice, encodeBase58, encodeBytes32String, isHexString } from "ethers";
 
 import { requireAddress, requireUint } from "./arguments.js";
 import type { Touchstone } from "./connect.js";
@@ -62,6 +62,35 @@ export function resolverConfig(options: { touchstone: Touchstone }): ResolverCon
   return { networks: [{ name, chainId, registry: addresses.DeviceRegistry, provider: provider as never }] };
 }
 
+/** A DID method as `did-resolver` takes it; `getResolver` of `ethr-did-resolver` gives them by name. */
+type DidMethods<Arguments extends unknown[], Result> = Record<string, (...args: Arguments) => Promise<Result>>;
+
+/** The JSON-LD context that says what a Multikey is. */
+const MULTIKEY_CONTEXT = "https://w3id.org/security/multikey/v1";
+
+/**
+ * Makes verifiers of ES256 (`did-jwt`) find the P-256 keys of devices. `ethr-did-resolver` 11 writes a Multikey as
+ * `publicKeyHex`, multicodec included, which verifiers take for a bare key of the wrong length; later versions write the
+ * standard `publicKeyMultibase`, and there this changes nothing.
+ *
+ * @param methods What `getResolver` of `ethr-did-resolver` returned.
+ * @example
+ * const resolver = new Resolver(withMultikeys(getResolver(resolverConfig({ touchstone }))));
+ * await verifyJWT(token, { resolver });
+ */
+export function withMultikeys<Arguments extends unknown[], Result extends { didDocument: object | null }>(
+  methods: DidMethods<Arguments, Result>,
+): DidMethods<Arguments, Result> {
+  const entries = Object.entries(methods).map(([name, resolve]) => [
+    name,
+    async (...args: Arguments): Promise<Result> => {
+      const result = await resolve(...args);
+      return { ...result, didDocument: documentWithMultikeys(result.didDocument) };
+    },
+  ]);
+  return Object.fromEntries(entries) as DidMethods<Arguments, Result>;
+}
+
 /**
  * A P-256 public key as the value of its DID attribute: the Multikey 0x8024 ‖ compressed key.
  *
@@ -84,4 +113,35 @@ export function publicKeyInAttribute(value: string): string {
     });
   }
   return decompressPublicKey(dataSlice(value, 2));
+}
+
+/** The parts of a DID document that matter to its keys. */
+interface DidDocument {
+  "@context"?: unknown;
+  verificationMethod?: VerificationMethod[];
+}
+
+interface VerificationMethod {
+  type: string;
+  publicKeyHex?: string;
+}
+
+function documentWithMultikeys(document: DidDocument | null): DidDocument | null {
+  const methods = document?.verificationMethod ?? [];
+  if (!methods.some(isHexMultikey)) return document;
+  const context = document?.["@context"];
+  return {
+    ...document,
+    ...(Array.isArray(context) && { "@context": [...(context as unknown[]), MULTIKEY_CONTEXT] }),
+    verificationMethod: methods.map((method) => {
+      if (!isHexMultikey(method)) return method;
+      const { publicKeyHex, ...rest } = method;
+      return { ...rest, publicKeyMultibase: `z${encodeBase58(`0x${publicKeyHex}`)}` };
+    }),
+  };
+}
+
+function isHexMultikey(method: VerificationMethod): method is VerificationMethod & { publicKeyHex: string } {
+  const hex = method.publicKeyHex ?? "";
+  return method.type === "Multikey" && hex !== "" && isHexString(`0x${hex}`, true);
 }

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { Resolver } from "did-resolver";
-import { dataSlice } from "ethers";
+import { dataSlice, decodeBase58, toBeHex } from "ethers";
 import { getResolver } from "ethr-did-resolver";
 import fc from "fast-check";
 
@@ -11,6 +11,7 @@ import {
   parseDid,
   publicKeyInAttribute,
   resolverConfig,
+  withMultikeys,
 } from "../../client/did.js";
 import * as devices from "../../client/devices.js";
 import { readEvents } from "../../client/events.js";
@@ -78,6 +79,68 @@ describe("DIDs", () => {
         publicKeyHex: keyAttributeValue(device.publicKey).slice(2),
       },
     ]);
+  });
+});
+
+describe("withMultikeys", () => {
+  const PUBLIC_KEY = createP256Key().publicKey;
+  const publicKeyHex = keyAttributeValue(PUBLIC_KEY).slice(2);
+  const controller = {
+    id: "#controller",
+    type: "EcdsaSecp256k1RecoveryMethod2020",
+    blockchainAccountId: "eip155:1:0x",
+  };
+  const otherHex = { id: "#2", type: "X25519KeyAgreementKey2019", publicKeyHex: "11" };
+  const didDocumentMetadata = { versionId: "7" };
+
+  /** What comes out where the resolver answers with this document. */
+  async function documentOf(didDocument: object | null): Promise<Record<string, unknown> | null> {
+    const asked: unknown[] = [];
+    const ethr = (...args: unknown[]): Promise<{ didDocument: object | null; didDocumentMetadata: object }> => {
+      asked.push(...args);
+      return Promise.resolve({ didDocument, didDocumentMetadata });
+    };
+    const result = await withMultikeys({ ethr }).ethr!("did:ethr:0x1", { parsed: true });
+    expect(asked).to.deep.equal(["did:ethr:0x1", { parsed: true }]);
+    expect(result.didDocumentMetadata).to.equal(didDocumentMetadata);
+    return result.didDocument as Record<string, unknown> | null;
+  }
+
+  it("writes a Multikey as publicKeyMultibase, and leaves all else as it was", async () => {
+    const before = {
+      "@context": ["https://www.w3.org/ns/did/v1"],
+      id: "did:ethr:0x1",
+      verificationMethod: [controller, { id: "#1", type: "Multikey", publicKeyHex }, otherHex],
+      authentication: ["#controller", "#1"],
+    };
+    const frozen = structuredClone(before);
+    const { verificationMethod, "@context": context, ...rest } = (await documentOf(before))!;
+    const [first, multikey, third] = verificationMethod as Record<string, string>[];
+    expect([first, third]).to.deep.equal([controller, otherHex]);
+    const { publicKeyMultibase, ...others } = multikey!;
+    expect(others).to.deep.equal({ id: "#1", type: "Multikey" });
+    expect(publicKeyMultibase![0]).to.equal("z");
+    expect(publicKeyInAttribute(toBeHex(decodeBase58(publicKeyMultibase!.slice(1))))).to.equal(PUBLIC_KEY);
+    expect(context).to.deep.equal(["https://www.w3.org/ns/did/v1", "https://w3id.org/security/multikey/v1"]);
+    expect(rest).to.deep.equal({ id: before.id, authentication: before.authentication });
+    expect(before, "what came in").to.deep.equal(frozen);
+  });
+
+  it("adds no context where there is none", async () => {
+    const document = await documentOf({ verificationMethod: [{ type: "Multikey", publicKeyHex }] });
+    expect(document).to.have.all.keys("verificationMethod");
+  });
+
+  it("returns documents without such keys as they are", async () => {
+    const documents = [
+      null,
+      { id: "did:ethr:0x1" },
+      { verificationMethod: [controller, otherHex] },
+      { verificationMethod: [{ type: "Multikey", publicKeyMultibase: "zDn" }] },
+      { verificationMethod: [{ type: "Multikey" }, { type: "Multikey", publicKeyHex: "" }] },
+      { verificationMethod: [{ type: "Multikey", publicKeyHex: "no hex" }] },
+    ];
+    for (const document of documents) expect(await documentOf(document)).to.equal(document);
   });
 });
 
