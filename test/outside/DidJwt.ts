@@ -6,9 +6,10 @@ import { Resolver } from "did-resolver";
 import { getBytes, Wallet } from "ethers";
 import { getResolver } from "ethr-did-resolver";
 
-import { didOf, resolverConfig, withMultikeys } from "../../client/did.js";
+import { didOf, keyAttributeValue, resolverConfig, withMultikeys } from "../../client/did.js";
 import { accountKey, createP256Key, Scheme, type Key, type P256Key } from "../../client/keys.js";
-import { loadFixture } from "../support/chain.js";
+import { keyRotationMessage } from "../../client/typed-data.js";
+import { DAY, ethers, loadFixture, now } from "../support/chain.js";
 import { enrollDevice } from "../support/fleet.js";
 import { deploySuite, type Suite } from "../support/suite.js";
 
@@ -31,6 +32,27 @@ interface Tokens extends Suite {
 function p256Signer(key: P256Key): Signer {
   const { d } = createPrivateKey(key.exportPem()).export({ format: "jwk" });
   return ES256Signer(Buffer.from(d!, "base64url"));
+}
+
+/** A new key for the device, and the parts of `did-jwt` that sign with it. */
+async function rotated(suite: Tokens, { key, did }: Device, newKind: "P-256" | "account"): Promise<Device> {
+  const wallet = Wallet.createRandom();
+  const newP256Key = createP256Key();
+  const newKey = newKind === "P-256" ? newP256Key : await accountKey(wallet);
+  const rotation = {
+    device: key.id,
+    oldKey: key.id,
+    newKey: newKey.id,
+    newScheme: newKey.scheme,
+    epoch: await suite.devices.epochOf(key.id),
+    deadline: (await now()) + DAY,
+  };
+  const proof = await newKey.prove(keyRotationMessage(suite.devicesDomain, rotation));
+  const byOldKey = { publicKey: key.publicKey, signature: "0x" };
+  await suite.devices.connect(suite.actors.security).rotateKey(rotation, proof, byOldKey);
+  return newKind === "P-256"
+    ? { key: newKey, did, algorithm: "ES256", sign: p256Signer(newP256Key) }
+    : { key: newKey, did, algorithm: "ES256K", sign: ES256KSigner(getBytes(wallet.privateKey)) };
 }
 
 /** The fleet with devices that sign tokens. */
@@ -136,6 +158,19 @@ describe("tokens of devices in the unmodified did-jwt", () => {
         expect(await refusalOf(verify(suite, token))).to.match(/^no_suitable_keys: /);
       });
 
+      for (const newKind of ["P-256", "account"] as const) {
+        it(`are accepted from its new ${newKind} key after a rotation, and refused from the old one`, async () => {
+          const suite = await loadFixture(deployTokens);
+          const before = await tokenOf(suite[kind]);
+          const device = await rotated(suite, suite[kind], newKind);
+          expect((await verify(suite, await tokenOf(device))).verified).to.equal(true);
+          // Whatever the old key signed, before or after: a document has no past.
+          for (const token of [before, await tokenOf(suite[kind])]) {
+            expect(await refusalOf(verify(suite, token))).to.match(REFUSED);
+          }
+        });
+      }
+
       it("are refused if another key signed", async () => {
         const suite = await loadFixture(deployTokens);
         const isP256 = suite[kind].algorithm === "ES256";
@@ -164,6 +199,24 @@ describe("tokens of devices in the unmodified did-jwt", () => {
     const did = didOf({ chainId: suite.chainId, device: key.id });
     const token = await tokenOf({ key, did, algorithm: "ES256", sign: p256Signer(key) });
     expect(await refusalOf(verify(suite, token))).to.match(/^no_suitable_keys: /);
+  });
+
+  it("can be signed with a key that the owner adds, but then log in nowhere", async () => {
+    const suite = await loadFixture(deployTokens);
+    const { devices, actors, p256 } = suite;
+    const added = createP256Key();
+    const names = ["did/pub/Multikey/veriKey", "did/pub/Multikey/enc"].map(ethers.encodeBytes32String);
+    for (const name of names) {
+      await devices
+        .connect(actors.owner)
+        .setAttribute(p256.key.id, name, keyAttributeValue(added.publicKey), 10n * DAY);
+      const token = await tokenOf(p256, p256Signer(added));
+      expect((await verify(suite, token)).verified).to.equal(true);
+      const login = verifyJWT(token, { resolver: resolverOf(suite), proofPurpose: "authentication" });
+      expect(await refusalOf(login)).to.match(/^invalid_signature: /);
+      await devices.connect(actors.owner).revokeAttribute(p256.key.id, name, keyAttributeValue(added.publicKey));
+      expect(await refusalOf(verify(suite, token))).to.match(/^invalid_signature: /);
+    }
   });
 
   it("can be signed by an owner that is an account, as the controller and not as the device", async () => {
