@@ -42,6 +42,16 @@ export type ErrorCode =
   | "NONCE_CONFLICT"
   /** The sender replaced the transaction by another one. */
   | "TRANSACTION_REPLACED"
+  /** The transaction was sent, but is not mined for longer than the caller would wait. */
+  | "TRANSACTION_STUCK"
+  /** The file is no journal, or damaged. */
+  | "JOURNAL_INVALID"
+  /** The journal is of other work. */
+  | "JOURNAL_MISMATCH"
+  /** Someone else works with the journal now. */
+  | "JOURNAL_LOCKED"
+  /** The journal cannot be written: nothing is sent that is not in it. */
+  | "JOURNAL_FAILED"
   /** The node answered with an error that is none of the above. */
   | "RPC_FAILED"
   /** The caller cancelled. */

@@ -3,6 +3,7 @@ export * as anchors from "./anchors.js";
 export * as authentication from "./authentication.js";
 export * as devices from "./devices.js";
 export * as firmware from "./firmware.js";
+export * as lifecycle from "./lifecycle.js";
 export * as roles from "./roles.js";
 
 export { contractNames, type ContractErrorArgs, type ContractErrorName, type ContractName } from "./abi.js";

@@ -215,7 +215,7 @@ const KNOWN_CODES: Record<string, ProviderCode> = {
 /** What nodes say in words only; the first that matches counts. */
 const KNOWN_WORDS: [RegExp, ProviderCode][] = [
   [/insufficient funds|enough funds/i, "INSUFFICIENT_FUNDS"],
-  [/nonce too (low|high)|already known|replacement transaction|nonce has already/i, "NONCE_CONFLICT"],
+  [/nonce too (low|high)|already known|known transaction|replacement transaction|nonce has already/i, "NONCE_CONFLICT"],
   [/incompatible eip155|invalid chain ?id|wrong chain|network changed/i, "WRONG_CHAIN"],
   [/cannot connect to the network|failed to detect network|fetch failed|socket hang up/i, "CHAIN_UNREACHABLE"],
 ];

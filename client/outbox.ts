@@ -1,0 +1,243 @@
+import {
+  isAddressable,
+  NonceManager,
+  Transaction,
+  type ContractRunner,
+  type JsonRpcSigner,
+  type Signer,
+  type TransactionReceipt,
+  type TransactionRequest,
+  type TransactionResponse,
+} from "ethers";
+
+import { latestBlock } from "./blocks.js";
+import type { Touchstone } from "./connect.js";
+import { TouchstoneError } from "./errors.js";
+import { ask, toTouchstoneError } from "./reverts.js";
+import { persist, type Persistence } from "./retries.js";
+import { askAs } from "./transactions.js";
+
+/** A transaction that may have been sent. All that are open at a time share one nonce, so at most one of them is mined. */
+export interface Attempt {
+  nonce: number;
+  /** A block before the transaction. */
+  block: number;
+  /** Serialised; not signed if the signer's node signs what it sends. */
+  transaction: string;
+  /** Known from the start if it is signed, else once the node has told. */
+  hash: string | undefined;
+}
+
+/** What became of the nonce that the attempts share. */
+export type Fate =
+  /** One of the attempts was mined; `attempt` is its place among them. */
+  | { kind: "mined"; attempt: number; receipt: TransactionReceipt }
+  /** Another transaction was, after which block at the latest; its hash is unknown if the node has forgotten the past. */
+  | { kind: "taken"; block: number; hash: string | undefined }
+  /** The nonce is used, but the block is too young to be relied on. */
+  | { kind: "settling" };
+
+/** What a transaction offers for its gas, in wei. */
+export type Fees =
+  | { type: 2; maxFeePerGas: bigint; maxPriorityFeePerGas: bigint }
+  /** On chains without EIP-1559. */
+  | { type: 0; gasPrice: bigint };
+
+/** Sends transactions of one account, whose nonces, contents and fates its user keeps. */
+export interface Outbox {
+  readonly sender: string;
+  /** The next nonce, behind all that the node knows of. */
+  nextNonce(): Promise<number>;
+  /** What a transaction should offer now. */
+  fees(): Promise<Fees>;
+  /** What to offer in place of an attempt that the market has outgrown; undefined if it has not. */
+  raisedFees(attempt: Attempt): Promise<Fees | undefined>;
+  /** Serialises, and signs if the signer can do so without sending. */
+  prepare(options: {
+    nonce: number;
+    to: string;
+    data: string;
+    gasLimit: bigint;
+    fees: Fees;
+  }): Promise<Pick<Attempt, "transaction" | "hash">>;
+  /** Sends, however often the same; gives the hash as the node tells it. */
+  broadcast(attempt: Attempt): Promise<string>;
+  /** Undefined while nothing with the nonce of the attempts is mined. */
+  fateOf(attempts: readonly Attempt[], confirmations: number): Promise<Fate | undefined>;
+}
+
+/** The hash of a serialised transaction; undefined if it is not signed. */
+export function transactionHash(transaction: string): string | undefined {
+  return Transaction.from(transaction).hash ?? undefined;
+}
+
+/**
+ * Opens the outbox of the account that Touchstone is connected with.
+ *
+ * @param options.maxFeePerGas Wei; nothing is made to offer more.
+ * @throws TouchstoneError RUNNER_READ_ONLY.
+ */
+export async function openOutbox(options: {
+  touchstone: Touchstone;
+  persistence: Persistence;
+  maxFeePerGas: bigint | undefined;
+}): Promise<Outbox> {
+  const { touchstone, persistence, maxFeePerGas } = options;
+  const { provider, chainId } = touchstone;
+  const signer = requireSigner(touchstone.runner);
+  const sender = await ask(() => signer.getAddress());
+  let canSign = true;
+
+  const countAt = (block: number | "latest" | "pending"): Promise<number> =>
+    persist(persistence, () => provider.getTransactionCount(sender, block));
+
+  const fees = async (): Promise<Fees> => {
+    const now = await persist(persistence, () => provider.getFeeData());
+    const capped = (fee: bigint): bigint => (maxFeePerGas !== undefined && fee > maxFeePerGas ? maxFeePerGas : fee);
+    if (now.maxFeePerGas !== null && now.maxPriorityFeePerGas !== null) {
+      const most = capped(now.maxFeePerGas);
+      const tip = now.maxPriorityFeePerGas > most ? most : now.maxPriorityFeePerGas;
+      return { type: 2, maxFeePerGas: most, maxPriorityFeePerGas: tip };
+    }
+    if (now.gasPrice !== null) return { type: 0, gasPrice: capped(now.gasPrice) };
+    throw new TouchstoneError("RPC_FAILED", "The node does not say what gas costs: wait until it has synchronised.");
+  };
+
+  const sign = async (fields: TransactionRequest): Promise<string | undefined> => {
+    if (!canSign) return undefined;
+    try {
+      return await signer.signTransaction(fields);
+    } catch (error) {
+      if (isMissing(error)) {
+        canSign = false;
+        return undefined;
+      }
+      const failure = toTouchstoneError(error);
+      if (failure.code !== "RPC_FAILED") throw failure;
+      throw new TouchstoneError("SIGNING_FAILED", `${sender} did not sign: ${failure.message} Unlock or connect it.`, {
+        details: { sender },
+        cause: error,
+      });
+    }
+  };
+
+  /** The transaction of the account that used the nonce in one of the blocks; undefined if the node cannot tell. */
+  const findUser = async (nonce: number, after: number, until: number): Promise<TransactionResponse | undefined> => {
+    try {
+      let [before, since] = [after, until];
+      while (since - before > 1) {
+        const middle = Math.floor((before + since) / 2);
+        if ((await countAt(middle)) > nonce) since = middle;
+        else before = middle;
+      }
+      const transactions = await persist(persistence, async () => {
+        const block = await provider.getBlock(since, true);
+        return block?.prefetchedTransactions ?? [];
+      });
+      return transactions.find((transaction) => transaction.from === sender && transaction.nonce === nonce);
+    } catch (error) {
+      // Nodes forget the states of old blocks, and each says so in its own words.
+      if (error instanceof TouchstoneError && !["CHAIN_UNREACHABLE", "CANCELLED"].includes(error.code))
+        return undefined;
+      throw error;
+    }
+  };
+
+  return {
+    sender,
+    nextNonce: () => countAt("pending"),
+    fees,
+    async raisedFees(attempt) {
+      const [now, before] = [await fees(), Transaction.from(attempt.transaction)];
+      // Nodes replace what waits only by what offers a tenth or an eighth more.
+      const raised = (old: bigint | null, current: bigint): bigint => {
+        const least = (old ?? 0n) + (old ?? 0n) / 8n + 1n;
+        return current > least ? current : least;
+      };
+      const offered = before.maxFeePerGas ?? before.gasPrice;
+      if ((now.type === 2 ? now.maxFeePerGas : now.gasPrice) <= (offered ?? 0n)) return undefined;
+      const most = raised(offered, now.type === 2 ? now.maxFeePerGas : now.gasPrice);
+      if (maxFeePerGas !== undefined && most > maxFeePerGas) return undefined;
+      if (now.type === 0) return { type: 0, gasPrice: most };
+      const tip = raised(before.maxPriorityFeePerGas, now.maxPriorityFeePerGas);
+      return { type: 2, maxFeePerGas: most, maxPriorityFeePerGas: tip > most ? most : tip };
+    },
+    async prepare({ fees: offered, ...call }) {
+      const fields = { ...call, ...offered, chainId, value: 0n };
+      const transaction = (await sign({ ...fields, from: sender })) ?? Transaction.from(fields).unsignedSerialized;
+      return { transaction, hash: transactionHash(transaction) };
+    },
+    async broadcast({ transaction }) {
+      const parsed = Transaction.from(transaction);
+      return persist(persistence, () =>
+        askAs(signer, async () => {
+          if (parsed.isSigned()) return (await provider.broadcastTransaction(transaction)).hash;
+          const request = requestOf(parsed, sender);
+          // Others wait until their node shows what it has just taken, if need be for ever.
+          if (isNodeSigner(signer)) return signer.sendUncheckedTransaction(request);
+          return (await signer.sendTransaction(request)).hash;
+        }),
+      );
+    },
+    async fateOf(attempts, confirmations) {
+      const first = attempts[0];
+      if (first === undefined) return undefined;
+      for (const [index, { hash }] of attempts.entries()) {
+        if (hash === undefined) continue;
+        const receipt = await persist(persistence, () => provider.getTransactionReceipt(hash));
+        if (receipt === null) continue;
+        const isDeep = confirmations <= 1 || (await depthOf(receipt.blockNumber)) >= confirmations;
+        return isDeep ? { kind: "mined", attempt: index, receipt } : { kind: "settling" };
+      }
+      // Asked in this order, because a block may be mined in between.
+      if ((await countAt("latest")) <= first.nonce) return undefined;
+      const block = (await persist(persistence, () => latestBlock(provider))) - (confirmations - 1);
+      // A node that lags behind the one that answered before, or a block that is too young.
+      if (block <= first.block || (await countAt(block)) <= first.nonce) return { kind: "settling" };
+      const user = await findUser(first.nonce, first.block, block);
+      if (user === undefined) return { kind: "taken", block, hash: undefined };
+      const index = attempts.findIndex((attempt) => isSameCall(Transaction.from(attempt.transaction), user));
+      if (index === -1) return { kind: "taken", block, hash: user.hash };
+      const receipt = await persist(persistence, () => provider.getTransactionReceipt(user.hash));
+      return receipt === null ? { kind: "settling" } : { kind: "mined", attempt: index, receipt };
+    },
+  };
+
+  async function depthOf(block: number): Promise<number> {
+    return (await persist(persistence, () => latestBlock(provider))) - block + 1;
+  }
+}
+
+function requireSigner(runner: ContractRunner): Signer {
+  // It would count nonces of its own.
+  const signer = runner instanceof NonceManager ? runner.signer : runner;
+  if (isAddressable(signer) && "signTransaction" in signer && "sendTransaction" in signer) return signer as Signer;
+  throw new TouchstoneError(
+    "RUNNER_READ_ONLY",
+    "The runner is a provider and cannot send: connect Touchstone with a signer, `touchstone.connect(signer)`.",
+  );
+}
+
+function isNodeSigner(signer: Signer): signer is JsonRpcSigner {
+  return "sendUncheckedTransaction" in signer;
+}
+
+/** Whether a signer, or the node behind it, has no way to sign without sending. */
+function isMissing(error: unknown): boolean {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  if (code === "UNSUPPORTED_OPERATION" || code === -32601) return true;
+  return (
+    typeof message === "string" &&
+    /not (implemented|supported|available)|unsupported|not found|not exist/i.test(message)
+  );
+}
+
+function requestOf(transaction: Transaction, from: string): TransactionRequest {
+  const { type, to, nonce, gasLimit, data, value, chainId, gasPrice, maxFeePerGas, maxPriorityFeePerGas } = transaction;
+  const fees = type === 0 ? { gasPrice } : { maxFeePerGas, maxPriorityFeePerGas };
+  return { type, from, to, nonce, gasLimit, data, value, chainId, ...fees };
+}
+
+function isSameCall(transaction: Transaction, other: TransactionResponse): boolean {
+  return transaction.to === other.to && transaction.data === other.data;
+}
