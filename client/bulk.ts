@@ -8,7 +8,7 @@ import type { Touchstone } from "./connect.js";
 import { TouchstoneError } from "./errors.js";
 import { openJournal, type Journal, type JournalRecord } from "./journal.js";
 import { openOutbox, transactionHash, type Attempt, type Fate, type Fees, type Outbox } from "./outbox.js";
-import { pause, persist, requireNotAborted, type Persistence } from "./retries.js";
+import { isPassing, pause, persist, requireNotAborted, type Persistence } from "./retries.js";
 import { decodeRevert, isContractError, toTouchstoneError } from "./reverts.js";
 
 // ------------------------------------------------------------------ what is to be done
@@ -181,12 +181,12 @@ class Run<Item> {
   /** They share one nonce: at most one of them is ever mined. Only the last is sent. */
   #open: OpenAttempt[] = [];
   #nextNonce = 0;
+  /** No state before this block counts. */
+  #firstBlock = 0;
   #transactions: string[] = [];
 
   // What can be learnt again.
   readonly #calls = new Map<number, string>();
-  /** No state before this block counts. */
-  #firstBlock = 0;
   #itemsAtOnce: number;
 
   constructor(
@@ -242,7 +242,7 @@ class Run<Item> {
         break;
       }
       case "mined": {
-        const { hash } = record;
+        const { hash, block } = record;
         for (const index of this.#open[record.attempt]?.items ?? []) {
           this.#outcomes[index] = { outcome: "Done", transactionHash: hash };
         }
@@ -250,20 +250,21 @@ class Run<Item> {
           this.#outcomes[item] = { outcome: "Refused", reason, transactionHash: hash };
         }
         this.#transactions.push(hash);
-        this.#close();
+        this.#close(block);
         break;
       }
       case "reverted":
         this.#transactions.push(record.hash);
-        this.#close();
+        this.#close(record.block);
         break;
       case "taken":
-        this.#close();
+        this.#close(record.block);
         break;
     }
   }
 
-  #close(): void {
+  #close(block: number): void {
+    this.#firstBlock = Math.max(this.#firstBlock, block);
     this.#nextNonce = (this.#open[0]?.nonce ?? -1) + 1;
     this.#open = [];
   }
@@ -492,7 +493,7 @@ class Run<Item> {
   async #settle(): Promise<void> {
     const { signal, confirmations = 1 } = this.#options;
     let isSent = false;
-    let since = Date.now();
+    let since = performance.now();
     for (;;) {
       const fate = await this.#outbox.fateOf(this.#open, confirmations);
       if (fate !== undefined && fate.kind !== "settling") return this.#conclude(fate);
@@ -505,11 +506,11 @@ class Run<Item> {
         return this.#yieldTo(failure);
       }
       // What is mined needs only blocks.
-      if (fate !== undefined) since = Date.now();
-      if (Date.now() - since > this.#limits.patience) {
+      if (fate !== undefined) since = performance.now();
+      else if (performance.now() - since > this.#limits.patience) {
         if (!(await this.#raise())) throw this.#stuck();
         isSent = false;
-        since = Date.now();
+        since = performance.now();
       }
       await pause(this.#limits.pollInterval, signal);
     }
@@ -531,7 +532,7 @@ class Run<Item> {
 
   /** The node refuses what is not mined yet: it may offer too little, or be too large. The nonce stays the same. */
   async #yieldTo(failure: TouchstoneError): Promise<void> {
-    if (failure.code !== "RPC_FAILED") throw failure;
+    if (failure.code !== "RPC_FAILED" || isPassing(failure)) throw failure;
     if (/\bfee|underpriced|gas ?price/i.test(failure.message)) {
       if (await this.#raise()) return;
       throw failure;
@@ -566,28 +567,28 @@ class Run<Item> {
 
   async #conclude(fate: Exclude<Fate, { kind: "settling" }>): Promise<void> {
     if (fate.kind === "taken") {
-      this.#firstBlock = Math.max(this.#firstBlock, fate.block);
-      return this.#record({ record: "taken", ...(fate.hash === undefined ? {} : { hash: fate.hash }) });
+      const { block, hash } = fate;
+      return this.#record({ record: "taken", block, ...(hash === undefined ? {} : { hash }) });
     }
     const { attempt, receipt } = fate;
-    const { hash, status } = receipt;
+    const { hash, status, blockNumber: block } = receipt;
     const { items } = at(this.#open, attempt);
-    this.#firstBlock = Math.max(this.#firstBlock, receipt.blockNumber);
     const [first = 0] = items;
     if (status !== 0) {
       return this.#record({
         record: "mined",
         attempt,
         hash,
+        block,
         refused: skippedIn(this.#options, this.#work, items, receipt),
       });
     }
     // A single call that fails by itself when mined would do so again, at a price.
     if (items.length === 1) {
-      return this.#record({ record: "mined", attempt, hash, refused: [{ item: first, reason: "0x" }] });
+      return this.#record({ record: "mined", attempt, hash, block, refused: [{ item: first, reason: "0x" }] });
     }
     this.#itemsAtOnce = Math.ceil(items.length / 2);
-    return this.#record({ record: "reverted", attempt, hash });
+    return this.#record({ record: "reverted", attempt, hash, block });
   }
 
   #stuck(): TouchstoneError {

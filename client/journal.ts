@@ -9,7 +9,7 @@ import { fileError } from "./files.js";
 
 // ------------------------------------------------------------------ records
 
-const hex = z.string().regex(/^0x([0-9a-f]{2})*$/);
+const hex = z.string().regex(/^0x([0-9a-f]{2})*$/i);
 const place = z.int().nonnegative();
 const refusal = z.object({ item: place, reason: hex });
 
@@ -51,11 +51,14 @@ const records = z.discriminatedUnion("record", [
   /** What the node that signed calls the latest attempt. */
   z.object({ record: z.literal("sent"), hash: hex }),
   /** An open attempt was mined, so that no other one can be. */
-  z.object({ record: z.literal("mined"), attempt: place, hash: hex, refused: z.array(refusal) }),
+  z.object({ record: z.literal("mined"), attempt: place, hash: hex, block: place, refused: z.array(refusal) }),
   /** An open attempt was mined and failed as a whole: nothing has changed. */
-  z.object({ record: z.literal("reverted"), attempt: place, hash: hex }),
-  /** The nonce was used by a transaction that is none of the attempts: none of them can be mined any more. */
-  z.object({ record: z.literal("taken"), hash: hex.optional() }),
+  z.object({ record: z.literal("reverted"), attempt: place, hash: hex, block: place }),
+  /**
+   * The nonce was used, in this block or before, by a transaction that is none of the attempts, or of which the node cannot
+   * tell: nothing can be mined with it any more.
+   */
+  z.object({ record: z.literal("taken"), hash: hex.optional(), block: place }),
 ]);
 
 /** What happened, in the order in which it did. */

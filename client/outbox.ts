@@ -132,7 +132,9 @@ export async function openOutbox(options: {
       }
       const transactions = await persist(persistence, async () => {
         const block = await provider.getBlock(since, true);
-        return block?.prefetchedTransactions ?? [];
+        // Behind one address there may be several nodes, of which one lags.
+        if (block === null) throw new TouchstoneError("RPC_FAILED", `The node answered: unknown block ${since}.`);
+        return block.prefetchedTransactions;
       });
       return transactions.find((transaction) => transaction.from === sender && transaction.nonce === nonce);
     } catch (error) {

@@ -24,9 +24,9 @@ const RECORDS: JournalRecord[] = [
   { record: "refused", items: [{ item: 1, reason: "0x12345678" }] },
   { record: "attempt", nonce: 7, items: [2], block: 12, transaction: "0x02" },
   { record: "sent", hash: "0xab" },
-  { record: "mined", attempt: 0, hash: "0xab", refused: [] },
-  { record: "reverted", attempt: 0, hash: "0xab" },
-  { record: "taken" },
+  { record: "mined", attempt: 0, hash: "0xab", block: 13, refused: [] },
+  { record: "reverted", attempt: 0, hash: "0xAB", block: 13 },
+  { record: "taken", block: 13 },
 ];
 
 describe("openJournal", () => {
