@@ -144,8 +144,6 @@ contract DeviceRegistry is IDeviceRegistry, ERC1056, Batch {
         uint24 epoch = word.epoch() + 1;
         require(epoch <= type(uint24).max - RESERVED_EPOCHS, EpochExhausted(device, word.epoch()));
 
-        // What was signed as ERC-1056 has it carries no epoch.
-        _voidSignatures(owner);
         _beginEpoch(device, word, owner, epoch, publicKey);
         emit AllRevoked(device, owner, msg.sender, epoch);
     }
@@ -257,9 +255,10 @@ contract DeviceRegistry is IDeviceRegistry, ERC1056, Batch {
         _requireUsable(vendor);
         _requirePermission(vendor, Permissions.PUBLISH_MANIFEST);
         require(root != 0 && count != 0, ManifestEmpty(root, count));
-        require(_lastManifest != LAST_MANIFEST, ManifestsExhausted());
+        manifest = _lastManifest + 1;
+        require(manifest <= LAST_MANIFEST, ManifestsExhausted());
 
-        manifest = ++_lastManifest;
+        _lastManifest = manifest;
         ManifestTerms memory terms = ManifestTerms(vendor, root, count, voucherRequired);
         _manifests[manifest] = ManifestRecord(keccak256(abi.encode(vendor, hardwareClass)), ManifestWords.hash(terms));
         emit ManifestPublished(manifest, vendor, hardwareClass, root, count, voucherRequired, uri, msg.sender);
@@ -594,6 +593,8 @@ contract DeviceRegistry is IDeviceRegistry, ERC1056, Batch {
         bytes calldata publicKey
     ) private {
         _requireUnchanged(device, word);
+        // What is signed as ERC-1056 has it carries no epoch, and would count again if the device came back.
+        _voidSignatures(word.owner());
         _devices[device] = word.withOwner(owner).withEpoch(epoch).changedNow();
         emit DIDOwnerChanged(device, owner, 0);
         if (word.status() != Status.Active) return;

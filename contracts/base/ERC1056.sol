@@ -144,9 +144,12 @@ abstract contract ERC1056 is FleetAuthority, IERC1056 {
 
     /// @inheritdoc IERC1056
     function nonce(address controller) public view override returns (uint256) {
-        // Clients read it and sign it, and so sign for this chain, contract and controller, which their message does not
-        // name: who governs two fleets would else sign for both. Half of the numbers leave room to count.
-        return (uint256(keccak256(abi.encode(block.chainid, address(this), controller))) >> 1) + _nonces[controller];
+        // Clients read it and sign it, and so sign for this chain, contract, controller and governor, which their message
+        // does not name: who governs two fleets, or one of them twice, would else sign for both. Half of the numbers leave
+        // room to count.
+        uint32 handovers = ROLE_REGISTRY.handoversOf(controller);
+        uint256 start = uint256(keccak256(abi.encode(block.chainid, address(this), controller, handovers))) >> 1;
+        return start + _nonces[controller];
     }
 
     /// @inheritdoc IERC1056

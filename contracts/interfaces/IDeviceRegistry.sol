@@ -358,7 +358,7 @@ interface IDeviceRegistry is IRegistry, IERC1056, IBatch {
 
     /// @notice Takes a device that was offered. All that the former owner granted, signed or published for it dies.
     /// @dev By the new owner. A suspended device stays suspended. Reverts: TransferNotPending, CallerNotGovernor,
-    ///      DeviceStatusInvalid, DeviceChangedInBlock, PublicKeyMismatch.
+    ///      DeviceChangedInBlock, PublicKeyMismatch.
     /// @param publicKey The key that speaks for the device now, 64 bytes qx ‖ qy; empty for an account, ignored for a
     ///        suspended device.
     function acceptTransfer(address device, bytes calldata publicKey) external;

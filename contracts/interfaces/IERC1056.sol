@@ -128,8 +128,9 @@ interface IERC1056 {
     ///         device's key does so as "sigAuth".
     function validDelegate(address identity, bytes32 delegateType, address delegate) external view returns (bool);
 
-    /// @notice What the next signed message of the controller carries. Starts from a number that chain, contract and
-    ///         controller give, so that no message counts on another chain or for another controller.
+    /// @notice What the next signed message of the controller carries. Starts from a number that chain, contract, controller
+    ///         and the count of its governors give, so that no message counts on another chain, for another controller, or
+    ///         for a governor who comes back.
     function nonce(address controller) external view returns (uint256);
 
     /// @notice The controller of the identity: its owner, the identity itself if it has none, zero for ever once retired.

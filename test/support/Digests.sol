@@ -31,6 +31,32 @@ function enrollmentDigest(address devices, IDeviceRegistry.Enrollment memory enr
     return digestFor(devices, keccak256(abi.encode(typeHash, enrollment)));
 }
 
+/// @dev What an owner signs to give a device away.
+function transferVoucherDigest(address devices, IDeviceRegistry.TransferVoucher memory voucher) view returns (bytes32) {
+    bytes32 typeHash = keccak256("TransferVoucher(address device,address newOwner,uint24 epoch,uint40 deadline)");
+    return digestFor(devices, keccak256(abi.encode(typeHash, voucher)));
+}
+
+/// @dev What a new key signs to take over, and the old one to agree.
+function keyRotationDigest(address devices, IDeviceRegistry.KeyRotation memory rotation) view returns (bytes32) {
+    bytes32 typeHash = keccak256(
+        "KeyRotation(address device,address oldKey,address newKey,uint8 newScheme,uint24 epoch,uint40 deadline)"
+    );
+    return digestFor(devices, keccak256(abi.encode(typeHash, rotation)));
+}
+
+/// @dev What a maker signs to let a device of its manifest be enrolled for an owner.
+function makerVoucherDigest(
+    address devices,
+    uint32 manifest,
+    address device,
+    address owner,
+    uint40 deadline
+) view returns (bytes32) {
+    bytes32 typeHash = keccak256("MakerVoucher(uint32 manifest,address device,address owner,uint40 deadline)");
+    return digestFor(devices, keccak256(abi.encode(typeHash, manifest, device, owner, deadline)));
+}
+
 /// @dev What a device signs to limit what can be shared of it.
 function devicePolicyDigest(address access, IDataAccess.DevicePolicy memory policy) view returns (bytes32) {
     bytes32 typeHash = keccak256(
