@@ -37,7 +37,7 @@ contract DeviceRegistry is IDeviceRegistry, ERC1056, Batch {
     uint24 private constant RESERVED_EPOCHS = 1 << 16;
 
     /// @dev The device's word has 31 bits for the number of its manifest.
-    uint32 private constant LAST_MANIFEST = (1 << 31) - 1;
+    uint256 private constant LAST_MANIFEST = (1 << 31) - 1;
 
     /// @dev Distinguishes the leaves of manifests from those of all other trees.
     uint8 private constant MANIFEST_LEAF = 4;
@@ -75,7 +75,8 @@ contract DeviceRegistry is IDeviceRegistry, ERC1056, Batch {
 
     mapping(uint32 manifest => ManifestRecord) private _manifests;
 
-    uint32 private _lastManifest;
+    /// @dev At most LAST_MANIFEST; a whole word of its own is cheaper to write.
+    uint256 private _lastManifest;
 
     // ------------------------------------------------------------------ constructor
 
@@ -252,15 +253,17 @@ contract DeviceRegistry is IDeviceRegistry, ERC1056, Batch {
         bool voucherRequired,
         string calldata uri
     ) external override returns (uint32 manifest) {
-        _requireUsable(vendor);
         _requirePermission(vendor, Permissions.PUBLISH_MANIFEST);
         require(root != 0 && count != 0, ManifestEmpty(root, count));
-        manifest = _lastManifest + 1;
-        require(manifest <= LAST_MANIFEST, ManifestsExhausted());
+        uint256 number = _lastManifest + 1;
+        require(number <= LAST_MANIFEST, ManifestsExhausted());
 
-        _lastManifest = manifest;
-        ManifestTerms memory terms = ManifestTerms(vendor, root, count, voucherRequired);
-        _manifests[manifest] = ManifestRecord(keccak256(abi.encode(vendor, hardwareClass)), ManifestWords.hash(terms));
+        _lastManifest = number;
+        manifest = uint32(number);
+        _manifests[manifest] = ManifestRecord({
+            classId: keccak256(abi.encode(vendor, hardwareClass)),
+            word: ManifestWords.pack(vendor, root, count, voucherRequired)
+        });
         emit ManifestPublished(manifest, vendor, hardwareClass, root, count, voucherRequired, uri, msg.sender);
     }
 
@@ -351,7 +354,7 @@ contract DeviceRegistry is IDeviceRegistry, ERC1056, Batch {
 
     /// @inheritdoc IDeviceRegistry
     function hasTerms(uint32 manifest, ManifestTerms calldata terms) external view override returns (bool) {
-        return _manifests[manifest].word.hasTerms(ManifestWords.hash(terms));
+        return _manifests[manifest].word.hasTerms(terms);
     }
 
     /// @inheritdoc IDeviceRegistry
@@ -518,7 +521,7 @@ contract DeviceRegistry is IDeviceRegistry, ERC1056, Batch {
     function _requireValid(uint32 manifest, ManifestTerms calldata terms) private view returns (ManifestWord word) {
         word = _manifests[manifest].word;
         require(ManifestWord.unwrap(word) != 0, ManifestUnknown(manifest));
-        require(word.hasTerms(ManifestWords.hash(terms)), ManifestTermsMismatch(manifest));
+        require(word.hasTerms(terms), ManifestTermsMismatch(manifest));
         require(!word.isRevoked(), ManifestNoLongerValid(manifest, word.reason()));
     }
 

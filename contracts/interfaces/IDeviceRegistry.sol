@@ -389,7 +389,7 @@ interface IDeviceRegistry is IRegistry, IERC1056, IBatch {
     // ------------------------------------------------------------------ manifests
 
     /// @notice Publishes which devices left a maker's factory, so that each can be enrolled as genuine.
-    /// @dev By the vendor or its member with PublishManifest. Reverts: CallerLacksPermission, IdReserved, ManifestEmpty,
+    /// @dev By the vendor or its member with PublishManifest. Reverts: CallerLacksPermission, ManifestEmpty,
     ///      ManifestsExhausted.
     /// @param vendor The maker: an account or a fleet handle.
     /// @param hardwareClass The vendor's name for this kind of hardware.

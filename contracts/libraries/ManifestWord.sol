@@ -14,12 +14,18 @@ using ManifestWords for ManifestWord global;
 library ManifestWords {
     uint256 private constant REVOCATION_MASK = type(uint8).max;
 
-    function hash(IDeviceRegistry.ManifestTerms memory terms) internal pure returns (ManifestWord) {
-        return ManifestWord.wrap(uint256(keccak256(abi.encode(terms))) & ~REVOCATION_MASK);
+    function pack(
+        address vendor,
+        bytes32 root,
+        uint32 count,
+        bool voucherRequired
+    ) internal pure returns (ManifestWord) {
+        bytes32 termsHash = keccak256(abi.encode(vendor, root, count, voucherRequired));
+        return ManifestWord.wrap(uint256(termsHash) & ~REVOCATION_MASK);
     }
 
-    /// @param promised The hash of terms.
-    function hasTerms(ManifestWord word, ManifestWord promised) internal pure returns (bool) {
+    function hasTerms(ManifestWord word, IDeviceRegistry.ManifestTerms calldata terms) internal pure returns (bool) {
+        ManifestWord promised = pack(terms.vendor, terms.root, terms.count, terms.voucherRequired);
         return ManifestWord.unwrap(word) & ~REVOCATION_MASK == ManifestWord.unwrap(promised);
     }
 
