@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -89,7 +90,9 @@ async function copySuite(folder: string): Promise<string> {
   const [ownModules, nextModules] = [join(RESOLVER, "node_modules"), join(suite, "node_modules")];
   await mkdir(nextModules, { recursive: true });
   await cp(join(RESOLVER, "src"), join(suite, "src"), { recursive: true });
-  for (const name of await readdir(ownModules)) await symlink(join(ownModules, name), join(nextModules, name));
+  // npm nests only the dependencies that the project has in another version.
+  const nested = existsSync(ownModules) ? await readdir(ownModules) : [];
+  for (const name of nested) await symlink(join(ownModules, name), join(nextModules, name));
   await symlink(dirname(RESOLVER), join(folder, "node_modules"));
   await writeFile(join(suite, "package.json"), `{ "type": "module" }`);
   return suite;
