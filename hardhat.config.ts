@@ -3,6 +3,8 @@ import { createRequire } from "node:module";
 import hardhatToolbox from "@nomicfoundation/hardhat-toolbox-mocha-ethers";
 import { configVariable, defineConfig, overrideTask } from "hardhat/config";
 
+import { manifestTasks } from "./tasks/manifest-tasks.js";
+
 const require = createRequire(import.meta.url);
 
 /** One compiler setting for tests, coverage, benchmarks and release: what is tested is what ships. */
@@ -23,6 +25,7 @@ export default defineConfig({
     overrideTask("build")
       .setAction(() => import("./tasks/build.js"))
       .build(),
+    ...manifestTasks,
   ],
   solidity: { profiles: { default: compiler, production: compiler } },
   typechain: { outDir: "typechain-types" },

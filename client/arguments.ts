@@ -1,4 +1,4 @@
-import { dataLength, getAddress, isHexString } from "ethers";
+import { dataLength, encodeBytes32String, getAddress, isHexString } from "ethers";
 
 import { TouchstoneError } from "./errors.js";
 
@@ -63,6 +63,26 @@ export function requireUint(argument: string, value: bigint, bits: number): bigi
     );
   }
   return value;
+}
+
+/**
+ * A name as the contracts take it: 32 bytes as 0x-prefixed hex.
+ *
+ * @param value 1 to 31 bytes of text, or 32 bytes as 0x hex.
+ * @throws TouchstoneError INVALID_ARGUMENT if it is neither.
+ */
+export function requireName(argument: string, value: string): string {
+  if (isHexString(value, 32)) return value;
+  try {
+    if (value !== "") return encodeBytes32String(value);
+  } catch {
+    // The message below says what is wrong.
+  }
+  throw new TouchstoneError(
+    "INVALID_ARGUMENT",
+    `${argument}: "${value}" cannot be a name: give 1 to 31 bytes of text, or 32 bytes as 0x hex.`,
+    { details: { argument, value } },
+  );
 }
 
 function shown(value: unknown): string {

@@ -14,6 +14,10 @@ export type ErrorCode =
   | "FILE_EMPTY"
   /** The file changed while it was read. */
   | "FILE_CHANGED"
+  /** There is a file already that must not be overwritten. */
+  | "FILE_EXISTS"
+  /** The file cannot be written. */
+  | "FILE_UNWRITABLE"
   /** The deployment file is not JSON. */
   | "DEPLOYMENT_NOT_JSON"
   /** The deployment file is JSON, but not that of a deployment. */
@@ -77,7 +81,13 @@ export type ErrorCode =
   /** The file is no release that may be installed. */
   | "FIRMWARE_REFUSED"
   /** The release is older than what is installed. */
-  | "FIRMWARE_ROLLBACK";
+  | "FIRMWARE_ROLLBACK"
+  /** The list of a factory's devices has faults; `details.faults` names each with its line. */
+  | "DEVICE_LIST_INVALID"
+  /** The file is no manifest, or contradicts itself; `details.faults` names each fault with its line. */
+  | "MANIFEST_INVALID"
+  /** The claim package is none, or contradicts itself. */
+  | "CLAIM_PACKAGE_INVALID";
 
 export interface TouchstoneErrorOptions {
   /** The values that the message speaks of. */

@@ -1,7 +1,7 @@
-import { AbiCoder, encodeBytes32String, isHexString, keccak256 } from "ethers";
+import { AbiCoder, keccak256 } from "ethers";
 
 import type { IFirmwareRegistry } from "../typechain-types/index.js";
-import { requireAddress, requireHex, requireUint, ZERO_HASH } from "./arguments.js";
+import { requireAddress, requireHex, requireName, requireUint, ZERO_HASH } from "./arguments.js";
 import type { Touchstone } from "./connect.js";
 import {
   firmwareReasons,
@@ -447,23 +447,9 @@ export async function getRelease(options: {
 function checkedName(name: ProductName): ProductName {
   return {
     vendor: requireAddress("vendor", name.vendor),
-    hardwareClass: bytes32Of("hardwareClass", name.hardwareClass),
-    component: bytes32Of("component", name.component),
+    hardwareClass: requireName("hardwareClass", name.hardwareClass),
+    component: requireName("component", name.component),
   };
-}
-
-function bytes32Of(argument: string, value: string): string {
-  if (isHexString(value, 32)) return value;
-  try {
-    if (value !== "") return encodeBytes32String(value);
-  } catch {
-    // The message below says what is wrong.
-  }
-  throw new TouchstoneError(
-    "INVALID_ARGUMENT",
-    `${argument}: "${value}" cannot be a name: give 1 to 31 bytes of text, or 32 bytes as 0x hex.`,
-    { details: { argument, value } },
-  );
 }
 
 function checkedRelease(release: Release): Release {
