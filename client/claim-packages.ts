@@ -57,8 +57,9 @@ export function newClaimPackage(options: {
 }): ClaimPackage {
   const { header, entry, manifest, voucher } = options;
   const claim: ClaimPackage = {
-    ...header,
     ...entry,
+    terms: header.terms,
+    hardwareClass: header.hardwareClass,
     chainId: requireUint("chainId", options.chainId, 53),
     registry: requireAddress("registry", options.registry),
     ...(manifest !== undefined && { manifest: requireManifest(manifest) }),

@@ -36,7 +36,7 @@ type DeviceLine = z.infer<typeof deviceLine>;
 
 /**
  * Reads the list of the devices that left a factory: a CSV file with a header, or a file of JSON lines (its name ends
- * with .jsonl, .ndjson or .json), UTF-8 both.
+ * with .jsonl, .ndjson or .json), UTF-8 both; the CSV file may be UTF-16 with a byte order mark.
  *
  * Columns or fields: `publicKey` (P-256: 64 bytes qx ‖ qy, 65 bytes 04 ‖ qx ‖ qy or 33 bytes compressed, as hex with or
  * without 0x) or `account` (20 bytes as hex), one of the two for each device; `serial`, if it has one; `scheme` for a
@@ -246,7 +246,7 @@ async function readCsv(options: ReadOptions, list: DeviceList, faults: FaultList
       return undefined;
     },
   });
-  await pipeline(readChunks(options), parser, async (rows: AsyncIterable<Row>) => {
+  await pipeline(refuseJson(readChunks(options), faults), parser, async (rows: AsyncIterable<Row>) => {
     for await (const { record, info } of rows) {
       // What follows a quote out of place is not what its writer meant.
       if (broken !== undefined && info.lines >= Number(broken.lines)) continue;
@@ -259,6 +259,19 @@ async function readCsv(options: ReadOptions, list: DeviceList, faults: FaultList
   if (broken !== undefined) faults.add(...describeBroken(broken, lastLine));
 }
 
+/** The quotes of JSON would only be called out of place. */
+async function* refuseJson(chunks: AsyncIterable<Buffer>, faults: FaultList): AsyncGenerator<Buffer, void, undefined> {
+  let isFirst = true;
+  for await (const chunk of chunks) {
+    if (isFirst && /^\ufeff?\s*[{[]/.test(chunk.toString("utf8", 0, 100))) {
+      faults.add(1, "looks like JSON: name a file of JSON lines so that it ends with .jsonl.");
+      faults.throwIfAny();
+    }
+    isFirst = false;
+    yield chunk;
+  }
+}
+
 /** The columns that the header names; without them no row can be read. */
 function parseHeader(line: number, header: readonly string[], faults: FaultList): Column[] {
   const stop = (message: string): never => {
@@ -268,7 +281,6 @@ function parseHeader(line: number, header: readonly string[], faults: FaultList)
   };
   const all = header.join();
   if (/[\ufffd\0]/.test(all)) stop("is not UTF-8: save the list as UTF-8.");
-  if (/^[{[]/.test(all)) stop("looks like JSON: name a file of JSON lines so that it ends with .jsonl.");
   const hint = "the first line names the columns, separated by commas: publicKey or account, serial, scheme.";
   const unknown = header.filter((name) => !isColumn(name));
   if (unknown.length > 0) stop(`${unknown.map(shown).join(", ")} is no column: ${hint}`);

@@ -27,6 +27,7 @@ import { readLines, requireNotCancelled, writeNewFile } from "./text-files.js";
 
 /** What the first line of a manifest's file calls it. */
 const FORMAT = "touchstone-manifest/1";
+const NO_HEADER = "is not the header of a manifest: give the file that the manifest was written to.";
 /** A contract counts to 2^32; a tree in memory ends earlier. */
 const MAX_DEVICES = 2 ** 25;
 /** Devices between two reports of progress. */
@@ -317,7 +318,9 @@ async function* scan(
   options: ReadManifestOptions,
   faults: FaultList,
 ): AsyncGenerator<ManifestHeader | ManifestEntry, void, undefined> {
+  const file = { isWhole: true };
   const onLong = (line: number): void => {
+    file.isWhole = false;
     faults.add(line, "is too long to be one of a manifest: restore the file.");
   };
   let checker: EntryChecker | undefined;
@@ -332,7 +335,9 @@ async function* scan(
     const entry = checker.check(number, text);
     if (entry !== undefined) yield entry;
   }
-  checker?.end();
+  if (!file.isWhole) return;
+  if (checker === undefined) faults.add(1, NO_HEADER);
+  else checker.end();
 }
 
 function parseHeader(line: number, text: string, faults: FaultList): ManifestHeader | undefined {
@@ -343,7 +348,7 @@ function parseHeader(line: number, text: string, faults: FaultList): ManifestHea
       line,
       typeof format === "string"
         ? `is of the format "${format}", and this client reads ${FORMAT}: use the client that wrote it.`
-        : "is not the header of a manifest: give the file that the manifest was written to.",
+        : NO_HEADER,
     );
     return undefined;
   }

@@ -114,8 +114,8 @@ export async function writeNewFile(options: {
   requireNotCancelled(`Writing ${path}`, signal);
   if (await exists(path)) throw existsAlready(path);
   const part = `${path}.${randomBytes(6).toString("hex")}.part`;
+  const file = await writing(path, () => open(part, "wx", isPrivate ? 0o600 : 0o666));
   try {
-    const file = await writing(path, () => open(part, "wx", isPrivate ? 0o600 : 0o666));
     try {
       let text = "";
       for (const piece of content) {
