@@ -87,7 +87,17 @@ export type ErrorCode =
   /** The file is no manifest, or contradicts itself; `details.faults` names each fault with its line. */
   | "MANIFEST_INVALID"
   /** The claim package is none, or contradicts itself. */
-  | "CLAIM_PACKAGE_INVALID";
+  | "CLAIM_PACKAGE_INVALID"
+  /** The claim package is for another registry. */
+  | "WRONG_REGISTRY"
+  /** What is said of a manifest is not what its maker published. */
+  | "MANIFEST_MISMATCH"
+  /** The maker revoked the manifest. */
+  | "MANIFEST_REVOKED"
+  /** The manifest asks for the maker's voucher, and there is none. */
+  | "VOUCHER_MISSING"
+  /** The maker's voucher is for someone else, or no longer valid. */
+  | "VOUCHER_INVALID";
 
 export interface TouchstoneErrorOptions {
   /** The values that the message speaks of. */

@@ -1,4 +1,12 @@
-import type { Interface, Log, LogDescription, ParamType, Result, TransactionReceipt } from "ethers";
+import {
+  toBeHex,
+  type Interface,
+  type Log,
+  type LogDescription,
+  type ParamType,
+  type Result,
+  type TransactionReceipt,
+} from "ethers";
 
 import type {
   DataAccess,
@@ -9,7 +17,7 @@ import type {
 } from "../typechain-types/index.js";
 import type { TypedContractEvent, TypedEventLog } from "../typechain-types/common.js";
 import { contractNames, type ContractName } from "./abi.js";
-import { requireAddress, requireHex } from "./arguments.js";
+import { requireAddress, requireHex, requireUint } from "./arguments.js";
 import { latestBlock } from "./blocks.js";
 import type { Touchstone } from "./connect.js";
 import { TouchstoneError } from "./errors.js";
@@ -107,6 +115,10 @@ export interface EventFilter {
   products?: readonly string[];
   /** Events about these fleets' roles, by the owners' ids. */
   fleets?: readonly string[];
+  /** Events about these manifests, by their numbers. */
+  manifests?: readonly bigint[];
+  /** Events about the manifests of these makers, by the vendors' ids. */
+  makers?: readonly string[];
 }
 
 /**
@@ -176,12 +188,12 @@ interface LogQuery {
 }
 
 function queriesOf(touchstone: Touchstone, filter: EventFilter): LogQuery[] {
-  const { devices, logs, products, fleets } = filter;
+  const { devices, logs, products, fleets, manifests, makers } = filter;
   const wanted = (contracts: readonly ContractName[]): string[] =>
     contracts
       .filter((contract) => filter.contracts?.includes(contract) ?? true)
       .map((contract) => touchstone.addresses[contract]);
-  if ([devices, logs, products, fleets].every((ids) => ids === undefined)) {
+  if ([devices, logs, products, fleets, manifests, makers].every((ids) => ids === undefined)) {
     return [{ addresses: wanted(contractNames), topics: [] }];
   }
   // Every event of the contracts has the id of what it is about as its first indexed argument.
@@ -204,6 +216,19 @@ function queriesOf(touchstone: Touchstone, filter: EventFilter): LogQuery[] {
       ["RoleRegistry"],
       (fleets ?? []).map((fleet) => topicOf(requireAddress("fleets", fleet))),
     ),
+    ...manifestQueries(touchstone, wanted(["DeviceRegistry"]), filter),
+  ];
+}
+
+/** Only these events have the number of a manifest first, and the maker second. */
+function manifestQueries(touchstone: Touchstone, addresses: string[], filter: EventFilter): LogQuery[] {
+  const { ManifestPublished, ManifestRevoked } = touchstone.deviceRegistry.filters;
+  const names = [ManifestPublished, ManifestRevoked].map(({ fragment }) => fragment.topicHash);
+  const numbers = (filter.manifests ?? []).map((number) => toBeHex(requireUint("manifests", number, 32), 32));
+  const vendors = (filter.makers ?? []).map((maker) => topicOf(requireAddress("makers", maker)));
+  return [
+    ...(numbers.length === 0 ? [] : [{ addresses, topics: [names, numbers] }]),
+    ...(vendors.length === 0 ? [] : [{ addresses, topics: [names, null, vendors] }]),
   ];
 }
 
