@@ -95,10 +95,10 @@ contract DeviceRegistryGasTest is Keys {
         (bytes32 root, bytes32[] memory path) = _manifestTree();
         uint32 manifest = _publish(root, true);
         uint40 deadline = uint40(block.timestamp + 30 days);
-        bytes memory signature = signAccount(
-            MAKER_KEY,
-            makerVoucherDigest(address(DEVICES), manifest, DEVICE, OWNER, deadline)
-        );
+        (IDeviceRegistry.Enrollment memory enrollment, , ) = _enrollment(OWNER);
+        enrollment.manifest = manifest;
+        bytes memory signature =
+            signAccount(MAKER_KEY, makerVoucherDigest(address(DEVICES), enrollment, deadline));
         IDeviceRegistry.ManifestTerms memory terms = IDeviceRegistry.ManifestTerms(MAKER, root, MANIFEST_SIZE, true);
         _claim(manifest, terms, path, deadline, signature);
         vm.snapshotGasLastCall("DeviceRegistry", "identity.claimVoucher");

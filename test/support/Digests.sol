@@ -31,10 +31,38 @@ function enrollmentDigest(address devices, IDeviceRegistry.Enrollment memory enr
     return digestFor(devices, keccak256(abi.encode(typeHash, enrollment)));
 }
 
-/// @dev What an owner signs to give a device away.
-function transferVoucherDigest(address devices, IDeviceRegistry.TransferVoucher memory voucher) view returns (bytes32) {
+/// @dev What a maker signs to let a device of its manifest be enrolled for an owner.
+function makerVoucherDigest(
+    address devices,
+    IDeviceRegistry.Enrollment memory enrollment,
+    uint40 deadline
+) view returns (bytes32) {
+    bytes32 typeHash = keccak256("MakerVoucher(uint32 manifest,address device,address owner,uint40 deadline)");
+    bytes32 structHash = keccak256(
+        abi.encode(typeHash, enrollment.manifest, enrollment.device, enrollment.owner, deadline)
+    );
+    return digestFor(devices, structHash);
+}
+
+/// @dev What an owner signs to give a device away; to whom the device names, if the new owner is zero.
+function transferVoucherDigest(address devices, IDeviceRegistry.TransferVoucher memory terms) view returns (bytes32) {
     bytes32 typeHash = keccak256("TransferVoucher(address device,address newOwner,uint24 epoch,uint40 deadline)");
-    return digestFor(devices, keccak256(abi.encode(typeHash, voucher)));
+    return digestFor(devices, keccak256(abi.encode(typeHash, terms)));
+}
+
+/// @dev What the new owner signs to take a device.
+function transferAcceptanceDigest(
+    address devices,
+    IDeviceRegistry.TransferVoucher memory terms
+) view returns (bytes32) {
+    bytes32 typeHash = keccak256("TransferAcceptance(address device,address newOwner,uint24 epoch,uint40 deadline)");
+    return digestFor(devices, keccak256(abi.encode(typeHash, terms)));
+}
+
+/// @dev What a device signs to name the new owner who holds a bearer voucher.
+function redemptionDigest(address devices, IDeviceRegistry.TransferVoucher memory terms) view returns (bytes32) {
+    bytes32 typeHash = keccak256("Redemption(address device,address newOwner,uint24 epoch,uint40 deadline)");
+    return digestFor(devices, keccak256(abi.encode(typeHash, terms)));
 }
 
 /// @dev What a new key signs to take over, and the old one to agree.
@@ -43,18 +71,6 @@ function keyRotationDigest(address devices, IDeviceRegistry.KeyRotation memory r
         "KeyRotation(address device,address oldKey,address newKey,uint8 newScheme,uint24 epoch,uint40 deadline)"
     );
     return digestFor(devices, keccak256(abi.encode(typeHash, rotation)));
-}
-
-/// @dev What a maker signs to let a device of its manifest be enrolled for an owner.
-function makerVoucherDigest(
-    address devices,
-    uint32 manifest,
-    address device,
-    address owner,
-    uint40 deadline
-) view returns (bytes32) {
-    bytes32 typeHash = keccak256("MakerVoucher(uint32 manifest,address device,address owner,uint40 deadline)");
-    return digestFor(devices, keccak256(abi.encode(typeHash, manifest, device, owner, deadline)));
 }
 
 /// @dev What a device signs to limit what can be shared of it.
