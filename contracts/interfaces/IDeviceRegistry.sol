@@ -336,9 +336,9 @@ interface IDeviceRegistry is IRegistry, IERC1056, IBatch {
 
     /// @notice Ends all grants on the device and all that the owner signed for it, and clears its DID document of all
     ///         but owner and key.
-    /// @dev By the owner. A member with Suspend who changes the device in the same block makes this revert: take such a
-    ///      member's roles first. Reverts: CallerNotGovernor, DeviceStatusInvalid, PublicKeyMismatch,
-    ///      DeviceChangedInBlock, EpochExhausted.
+    /// @dev By the owner. A member with Suspend or RotateKey who changes the device in the same block makes this revert: take
+    ///      such a member's roles first. What the owner signed as ERC-1056 has it dies for all its devices. Reverts:
+    ///      CallerNotGovernor, DeviceStatusInvalid, PublicKeyMismatch, DeviceChangedInBlock, EpochExhausted.
     /// @param publicKey The key that speaks for the device now, 64 bytes qx ‖ qy; empty for an account and, as the key is
     ///        not in the document then, ignored for a suspended device.
     function revokeAll(address device, bytes calldata publicKey) external;
@@ -357,8 +357,9 @@ interface IDeviceRegistry is IRegistry, IERC1056, IBatch {
     function cancelTransfer(address device) external;
 
     /// @notice Takes a device that was offered. All that the former owner granted, signed or published for it dies.
-    /// @dev By the new owner. A suspended device stays suspended. Reverts: TransferNotPending, CallerNotGovernor,
-    ///      DeviceChangedInBlock, PublicKeyMismatch.
+    /// @dev By the new owner. A suspended device stays suspended. The public key pins the key that the new owner gets; an
+    ///      account's key, and that of a suspended device, the former owner could still change, so look at `deviceOf` after.
+    ///      Reverts: TransferNotPending, CallerNotGovernor, DeviceChangedInBlock, PublicKeyMismatch.
     /// @param publicKey The key that speaks for the device now, 64 bytes qx ‖ qy; empty for an account, ignored for a
     ///        suspended device.
     function acceptTransfer(address device, bytes calldata publicKey) external;
@@ -380,9 +381,10 @@ interface IDeviceRegistry is IRegistry, IERC1056, IBatch {
 
     /// @notice Lets another key speak for the device; its id stays. From then on nothing the old key signs is accepted.
     /// @dev By the owner or a member with RotateKey. The old key need not agree, as it may be lost or stolen; if it does, and
-    ///      the device is active, the device stays genuine. The factory key may return. Reverts: CallerLacksPermission,
-    ///      DeviceStatusInvalid (retired; suspended with a signature by the old key), KeyStale, KeyUnchanged, IdReserved,
-    ///      EpochStale, DeadlinePassed, KeyProofInvalid, PublicKeyMismatch.
+    ///      the device is active, the device stays genuine. The factory key may return. Signatures count until
+    ///      their deadline whenever `oldKey` is the present key: after a theft, `revokeAll` voids them. Reverts:
+    ///      CallerLacksPermission, DeviceStatusInvalid (retired; suspended with a signature by the old key), KeyStale,
+    ///      KeyUnchanged, IdReserved, EpochStale, DeadlinePassed, KeyProofInvalid, PublicKeyMismatch.
     /// @param byOldKey The old key's public key, ignored for a suspended device, and its signature if it agrees, else nothing.
     function rotateKey(KeyRotation calldata rotation, KeyProof calldata byNewKey, KeyProof calldata byOldKey) external;
 
@@ -416,7 +418,8 @@ interface IDeviceRegistry is IRegistry, IERC1056, IBatch {
 
     // ------------------------------------------------------------------ views
 
-    /// @notice All that the registry knows of the device; all zero for one never enrolled.
+    /// @notice All that the registry knows of the device; all zero for one never enrolled. An identity that was deactivated
+    ///         (ERC-1056) before it was a device is Retired, without an owner.
     function deviceOf(address device) external view returns (Device memory);
 
     /// @notice Owner, status and epoch, as `deviceOf` tells them. For contracts that decide about a device: the cheapest way
