@@ -1,29 +1,16 @@
-import { requireAddress, requireHex, requireUint, ZERO_HASH } from "./arguments.js";
+import { requireAddress, requireUint, ZERO_HASH } from "./arguments.js";
 import type { Touchstone } from "./connect.js";
-import { didOf, KEY_ATTRIBUTE, publicKeyInAttribute } from "./did.js";
+import { didOf } from "./did.js";
+import { checkedEnrollment, schemeOf, type Enrollment } from "./enrollments.js";
 import { deviceStatuses, nameOf, numberOf, type DeviceStatus } from "./enumerations.js";
-import { TouchstoneError } from "./errors.js";
-import { readEvents } from "./events.js";
-import { keyIdOf, Scheme, type Prover } from "./keys.js";
+import { Scheme, type Prover } from "./keys.js";
 import { askProof } from "./proofs.js";
+import { presentKeyOf } from "./public-keys.js";
 import { ask } from "./reverts.js";
 import { chainTime, send, type SendOptions, type Sent } from "./transactions.js";
-import { enrollmentMessage } from "./typed-data.js";
+import { enrollmentMessage, keyRotationMessage } from "./typed-data.js";
 
-/** The message by which a device names its owner; the device signs it, and the owner too unless it sends. */
-export interface Enrollment {
-  /** Id of the device's factory key. */
-  device: string;
-  scheme: Scheme;
-  /** An account or a fleet handle. */
-  owner: string;
-  /** 0 for a single device. */
-  manifest: bigint;
-  /** 32 bytes: hash of what the owner keeps about the device off chain. */
-  metadataHash: string;
-  /** Unix seconds. */
-  deadline: bigint;
-}
+export type { Enrollment } from "./enrollments.js";
 
 /** All that the registry knows of a device. */
 export interface Device {
@@ -92,17 +79,6 @@ export async function enroll(
   );
 }
 
-function checkedEnrollment(enrollment: Enrollment): Enrollment {
-  return {
-    device: requireAddress("device", enrollment.device),
-    scheme: schemeOf(numberOf(Object.values(Scheme), enrollment.scheme)),
-    owner: requireAddress("owner", enrollment.owner),
-    manifest: requireUint("manifest", enrollment.manifest, 32),
-    metadataHash: requireHex("metadataHash", enrollment.metadataHash, 32),
-    deadline: requireUint("deadline", enrollment.deadline, 40),
-  };
-}
-
 // ------------------------------------------------------------------ life
 
 /** What the verbs of a device's life take. */
@@ -141,15 +117,75 @@ export async function revokeAll(options: DeviceKeyOptions): Promise<Sent> {
   return send(options, () => options.touchstone.deviceRegistry.revokeAll.populateTransaction(device, publicKey));
 }
 
+// ------------------------------------------------------------------ keys
+
+/** The message by which a new key takes over; the new key signs it, and the old one if it can. */
+export interface KeyRotation {
+  device: string;
+  /** Id of the key that speaks for the device now. */
+  oldKey: string;
+  /** Id of the key that shall. */
+  newKey: string;
+  newScheme: Scheme;
+  /** The device's epoch, with which the message dies. */
+  epoch: bigint;
+  /** Unix seconds. */
+  deadline: bigint;
+}
+
+/**
+ * Makes the message by which a new key takes over, for the new key to sign and, if it is not lost, for the old one.
+ *
+ * @param options.newKey The new key, or its id and scheme.
+ * @param options.validFor Seconds until which it can be sent; one day unless told.
+ */
+export async function newKeyRotation(
+  options: { touchstone: Touchstone; device: string; newKey: { id: string; scheme: Scheme } } & { validFor?: bigint },
+): Promise<KeyRotation> {
+  const { touchstone, newKey, validFor = 86_400n } = options;
+  const { id: device, keyId: oldKey, epoch } = await get(options);
+  const deadline = (await chainTime(touchstone)) + validFor;
+  return checkedRotation({ device, oldKey, newKey: newKey.id, newScheme: newKey.scheme, epoch, deadline });
+}
+
+/**
+ * Lets another key speak for a device. From then on nothing the old key signs is accepted. By the owner's governor or a
+ * member with RotateKey.
+ *
+ * @param options.byNewKey The new key, or its proof over the rotation.
+ * @param options.byOldKey The old key, or its proof; left out if it is lost or stolen, and the device is then no longer genuine.
+ * @param options.publicKey The old public key, 64 bytes qx ‖ qy, or "0x" for an account; read from the chain unless told, or
+ *        known from `byOldKey`.
+ */
+export async function rotateKey(
+  options: SendOptions & { rotation: KeyRotation; byNewKey: Prover; byOldKey?: Prover; publicKey?: string },
+): Promise<Sent> {
+  const { touchstone, byNewKey, byOldKey } = options;
+  const rotation = checkedRotation(options.rotation);
+  const message = keyRotationMessage(touchstone.domains.DeviceRegistry, rotation);
+  const newKeyProof = await askProof("byNewKey", byNewKey, message);
+  const oldKeyProof =
+    byOldKey === undefined
+      ? { publicKey: await presentKeyOf({ ...options, device: rotation.device }), signature: "0x" }
+      : await askProof("byOldKey", byOldKey, message);
+  return send(options, () =>
+    touchstone.deviceRegistry.rotateKey.populateTransaction(rotation, newKeyProof, oldKeyProof),
+  );
+}
+
+function checkedRotation(rotation: KeyRotation): KeyRotation {
+  return {
+    device: requireAddress("device", rotation.device),
+    oldKey: requireAddress("oldKey", rotation.oldKey),
+    newKey: requireAddress("newKey", rotation.newKey),
+    newScheme: schemeOf(numberOf(Object.values(Scheme), rotation.newScheme)),
+    epoch: requireUint("epoch", rotation.epoch, 24),
+    deadline: requireUint("deadline", rotation.deadline, 40),
+  };
+}
+
 async function deviceAndKey(options: DeviceKeyOptions): Promise<{ device: string; publicKey: string }> {
-  const device = requireAddress("device", options.device);
-  if (options.publicKey === undefined) {
-    return { device, publicKey: await publicKeyOf({ touchstone: options.touchstone, device }) };
-  }
-  const publicKey = requireHex("publicKey", options.publicKey);
-  // The contract would refuse it too, but cannot tell what is wrong with it.
-  if (publicKey !== "0x") keyIdOf(publicKey);
-  return { device, publicKey };
+  return { device: requireAddress("device", options.device), publicKey: await presentKeyOf(options) };
 }
 
 // ------------------------------------------------------------------ reading
@@ -174,36 +210,11 @@ export async function get(options: { touchstone: Touchstone; device: string }): 
 }
 
 /**
- * The public key that speaks for a device now, as its DID document shows or last showed it.
+ * The public key that speaks for a device now.
  *
  * @returns 64 bytes qx ‖ qy, or "0x" if the key is an account, or the device was never enrolled.
  * @throws TouchstoneError NOT_FOUND if the node has no events of that time.
  */
 export async function publicKeyOf(options: { touchstone: Touchstone; device: string }): Promise<string> {
-  const { touchstone } = options;
-  const device = await get(options);
-  if (device.scheme === Scheme.Account) return "0x";
-  // The events of a DID document are a linked list of blocks, from the latest change backwards.
-  let block = Number(device.changed);
-  while (block !== 0) {
-    let previous = 0;
-    for await (const event of readEvents({ touchstone, devices: [device.id], fromBlock: block, toBlock: block })) {
-      if (!("previousChange" in event.args)) continue;
-      const change = Number(event.args.previousChange);
-      if (change < block) previous = Math.max(previous, change);
-      if (event.name !== "DIDAttributeChanged" || event.args.name !== KEY_ATTRIBUTE) continue;
-      const publicKey = publicKeyInAttribute(event.args.value);
-      if (keyIdOf(publicKey) === device.keyId) return publicKey;
-    }
-    block = previous;
-  }
-  throw new TouchstoneError(
-    "NOT_FOUND",
-    `The node has no event with the public key of ${device.id}: give the key, or connect to a node with all events.`,
-    { details: { device: device.id } },
-  );
-}
-
-function schemeOf(number: bigint): Scheme {
-  return nameOf<Scheme>(Object.values(Scheme), number);
+  return presentKeyOf({ touchstone: options.touchstone, device: options.device });
 }

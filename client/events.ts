@@ -156,16 +156,16 @@ export async function* auditTrail(
 ): AsyncGenerator<AuditEntry, void, undefined> {
   const { touchstone } = options;
   const device = requireAddress("device", options.device);
-  const { keyId } = await ask(() => touchstone.deviceRegistry.keyOf(device));
+  const keys = await keysOf(touchstone, device);
   const queries: LogQuery[] = [
     {
       addresses: [touchstone.addresses.DeviceRegistry, touchstone.addresses.DataAccess],
       topics: [null, [topicOf(device)]],
     },
-    // The streams of a device cannot be listed, but its key is the author of whatever its logs hold.
+    // The streams of a device cannot be listed, but one of its keys is the author of whatever its logs hold.
     {
       addresses: [touchstone.addresses.DataAnchor],
-      topics: [null, null, null, [topicOf(device), topicOf(keyId)]],
+      topics: [null, null, null, keys.map(topicOf)],
     },
   ];
   let latest: AuditEntry | undefined;
@@ -178,6 +178,19 @@ export async function* auditTrail(
     latest = { event, timestamp };
     yield latest;
   }
+}
+
+/** Every key that ever spoke for the device: its factory key, and those that were put in its place. */
+async function keysOf(touchstone: Touchstone, device: string): Promise<string[]> {
+  const keys = [device];
+  const query = {
+    addresses: [touchstone.addresses.DeviceRegistry],
+    topics: [[touchstone.deviceRegistry.filters.KeyRotated.fragment.topicHash], [topicOf(device)]],
+  };
+  for await (const event of readQueries(touchstone, [query], {})) {
+    if (event.name === "KeyRotated") keys.push(event.args.newKey);
+  }
+  return keys;
 }
 
 // ------------------------------------------------------------------ queries

@@ -4,19 +4,32 @@ export * as authentication from "./authentication.js";
 export * as devices from "./devices.js";
 export * as firmware from "./firmware.js";
 export * as lifecycle from "./lifecycle.js";
+export * as manifests from "./manifests.js";
 export * as roles from "./roles.js";
+export * as transfers from "./transfers.js";
 
 export { contractNames, type ContractErrorArgs, type ContractErrorName, type ContractName } from "./abi.js";
 export { FOREVER, ZERO_HASH } from "./arguments.js";
 export * from "./batches.js";
+export * from "./claim-packages.js";
 export * from "./connect.js";
 export * from "./deployments.js";
+export * from "./device-lists.js";
 export * from "./did.js";
 export * from "./enumerations.js";
 export * from "./errors.js";
 export * from "./events.js";
+export type { Fault } from "./faults.js";
 export * from "./files.js";
 export * from "./keys.js";
+export * from "./manifest-files.js";
+export {
+  manifestLeaf,
+  manifestRootOf,
+  serialHashOf,
+  type ManifestPlace,
+  type ManifestTerms,
+} from "./manifest-leaves.js";
 export * from "./reverts.js";
 export * from "./transactions.js";
 export * from "./typed-data.js";

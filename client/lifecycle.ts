@@ -1,9 +1,10 @@
-import { requireAddress, requireHex, requireUint } from "./arguments.js";
+import { requireAddress, requireHex } from "./arguments.js";
 import { carryOut, type BulkOptions, type BulkResult, type BulkWork } from "./bulk.js";
 import type { Touchstone } from "./connect.js";
-import type { Device, Enrollment } from "./devices.js";
-import { deviceStatuses, nameOf, numberOf, type DeviceStatus } from "./enumerations.js";
-import { keyIdOf, Scheme, type Prover } from "./keys.js";
+import type { Device } from "./devices.js";
+import { checkedEnrollment, schemeOf, type Enrollment } from "./enrollments.js";
+import { deviceStatuses, nameOf, type DeviceStatus } from "./enumerations.js";
+import { keyIdOf, type Scheme, type Prover } from "./keys.js";
 import { askProof } from "./proofs.js";
 import { publicKeysOf } from "./public-keys.js";
 import { enrollmentMessage } from "./typed-data.js";
@@ -174,19 +175,4 @@ function checkedDevice(item: string | DeviceAndKey): DeviceAndKey {
   // The contract would refuse it too, but cannot tell what is wrong with it.
   if (publicKey !== "0x") keyIdOf(publicKey);
   return { device, publicKey };
-}
-
-function checkedEnrollment(enrollment: Enrollment): Enrollment {
-  return {
-    device: requireAddress("device", enrollment.device),
-    scheme: schemeOf(numberOf(Object.values(Scheme), enrollment.scheme)),
-    owner: requireAddress("owner", enrollment.owner),
-    manifest: requireUint("manifest", enrollment.manifest, 32),
-    metadataHash: requireHex("metadataHash", enrollment.metadataHash, 32),
-    deadline: requireUint("deadline", enrollment.deadline, 40),
-  };
-}
-
-function schemeOf(number: bigint): Scheme {
-  return nameOf<Scheme>(Object.values(Scheme), number);
 }

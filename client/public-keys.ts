@@ -1,4 +1,6 @@
+import { requireAddress, requireHex } from "./arguments.js";
 import { askMany } from "./batched-reads.js";
+import { latestBlock } from "./blocks.js";
 import type { Touchstone } from "./connect.js";
 import { KEY_ATTRIBUTE, publicKeyInAttribute } from "./did.js";
 import { TouchstoneError } from "./errors.js";
@@ -9,8 +11,9 @@ import { keyIdOf, Scheme } from "./keys.js";
 const BLOCKS_AT_ONCE = 16;
 
 /**
- * The public keys that speak for devices now, as their DID documents show or last showed them. Reads each block in which any of
- * them changed once, so devices that were enrolled together cost one request together.
+ * The public keys that speak for devices now, as their DID documents show or last showed them; for a suspended device with a
+ * new key, as it was put in place. Reads each block in which any of them changed once, so devices that were enrolled together
+ * cost one request together.
  *
  * @param options.devices Checksummed ids.
  * @param options.block The state after this block counts.
@@ -34,6 +37,8 @@ export async function publicKeysOf(options: {
   const keys = new Map<string, string>();
   /** The devices whose key is still to be found, by the block in which to look for it. */
   let wanted = new Map<number, Map<string, string>>();
+  /** Keys that no document showed yet, by device. */
+  const unseen = new Map<string, string>();
   for (const [index, device] of devices.entries()) {
     const [{ scheme, keyId, changed }] = abi.decodeFunctionResult("deviceOf", answers[index] ?? "0x") as unknown as [
       { scheme: bigint; keyId: string; changed: bigint },
@@ -51,6 +56,7 @@ export async function publicKeysOf(options: {
     }
     wanted = next;
   }
+  if (unseen.size > 0) await lookForRotations();
   return devices.map((device) => keys.get(device) ?? "0x");
 
   async function lookIn(
@@ -78,10 +84,43 @@ export async function publicKeysOf(options: {
     for (const [device, keyId] of keyIds) {
       if (keys.has(device)) continue;
       const change = previous.get(device) ?? 0;
-      if (change === 0) throw missing(device);
-      addTo(next, change, device, keyId);
+      if (change === 0) unseen.set(device, keyId);
+      else addTo(next, change, device, keyId);
     }
   }
+
+  async function lookForRotations(): Promise<void> {
+    const range = { toBlock: block, ...(signal === undefined ? {} : { signal }) };
+    for await (const { name, args } of readEvents({ touchstone, devices: [...unseen.keys()], ...range })) {
+      if (name !== "KeyRotated" || args.newKey !== unseen.get(args.device)) continue;
+      keys.set(args.device, args.publicKey);
+      unseen.delete(args.device);
+    }
+    for (const device of unseen.keys()) throw missing(device);
+  }
+}
+
+/**
+ * The device's present public key as the caller knows it, or as the chain does.
+ *
+ * @throws TouchstoneError INVALID_ARGUMENT, INVALID_KEY, or as publicKeysOf.
+ */
+export async function presentKeyOf(options: {
+  touchstone: Touchstone;
+  device: string;
+  publicKey?: string;
+}): Promise<string> {
+  const { touchstone } = options;
+  const device = requireAddress("device", options.device);
+  if (options.publicKey === undefined) {
+    const block = await latestBlock(touchstone.provider);
+    const [publicKey = "0x"] = await publicKeysOf({ touchstone, devices: [device], block });
+    return publicKey;
+  }
+  const publicKey = requireHex("publicKey", options.publicKey);
+  // The contract would refuse it too, but cannot tell what is wrong with it.
+  if (publicKey !== "0x") keyIdOf(publicKey);
+  return publicKey;
 }
 
 function addTo(wanted: Map<number, Map<string, string>>, block: number, device: string, keyId: string): void {

@@ -353,6 +353,9 @@ contract DeviceRegistryLives is Keys {
         vm.prank(next);
         ROLES.acceptGovernor(FLEET, keepRoles);
         _governor = next;
+        // Nobody who governed the fleet before, and may again, has signed for these.
+        require(DEVICES.nonce(FLEET) != _nonces[FLEET], "the nonce of the former governor");
+        _nonces[FLEET] = DEVICES.nonce(FLEET);
         if (!keepRoles) _isStaffed = false;
         for (uint256 i = 0; i < DEVICES_COUNT; ++i) {
             if (_lives[i].owner == FLEET) _lives[i].offeredTo = address(0);
@@ -585,6 +588,7 @@ contract DeviceRegistryLives is Keys {
     }
 
     function _handOver(Life storage life, address newOwner) private {
+        _nonces[life.owner] += 1 << 64;
         life.owner = newOwner;
         _nextEpoch(life);
     }
