@@ -16,6 +16,7 @@ import {
   encodeDirect,
   encodeSigned,
   firstNonce,
+  JUMP,
   legacyDigest,
   signingKeyOf,
   signLegacy,
@@ -23,6 +24,7 @@ import {
   type Action,
   type LegacyMessage,
 } from "./support/legacy-signatures.js";
+import { deployMarket, enrollFor, redeem, saleOf, type Market, type Party } from "./support/transfers.js";
 
 /** An identity and who speaks for it. */
 interface Identity {
@@ -37,8 +39,8 @@ interface World extends Fleet {
   identities: Identity[];
   /** One that is its own controller, the account `actors.maker`. */
   own: Identity;
-  /** The fleet handle. */
-  handle: Identity;
+  /** The account `actors.gateway`, which `actors.maker` controls. */
+  controlled: Identity;
   /** The fleet's P-256 device and its account device. */
   p256: Identity;
   account: Identity;
@@ -66,18 +68,20 @@ const CALLS: [Action, LegacyMessage["args"]][] = [
   ["setAttribute", [SERVICE, ENDPOINT, DAY]],
   ["revokeAttribute", [SERVICE, ENDPOINT]],
 ];
-const DOCUMENT_CALLS = CALLS.filter(([action]) => action !== "changeOwner");
 const ACTIONS = CALLS.map(([action]) => action);
 const WAYS = ["sent", "signed"] as const;
+/** How a device changes hands. */
+const HANDS = ["by offer", "by voucher", "by bearer voucher"] as const;
 
 const IDENTITY_NAMES = [
   "an account that is its own controller",
   "an identity that another account controls",
-  "a fleet handle",
   "a fleet handle's P-256 device",
   "a fleet handle's account device",
   "an account's device",
 ] as const;
+/** Where the devices begin among the identities. */
+const FIRST_DEVICE = 2;
 
 async function deployWorld(): Promise<World> {
   const suite = await deployFleet();
@@ -90,13 +94,15 @@ async function deployWorld(): Promise<World> {
   const byOwner = { controller: fleet, governor: owner };
   const own = { name: IDENTITY_NAMES[0], id: maker.address, ...byMaker, isEnrolled: false };
   const controlled = { name: IDENTITY_NAMES[1], id: actors.gateway.address, ...byMaker, isEnrolled: false };
-  const handle = { name: IDENTITY_NAMES[2], id: fleet, ...byOwner, isEnrolled: false };
-  const p256 = { name: IDENTITY_NAMES[3], id: p256Device.id, ...byOwner, isEnrolled: true };
-  const account = { name: IDENTITY_NAMES[4], id: accountDevice.id, ...byOwner, isEnrolled: true };
-  const makers = { name: IDENTITY_NAMES[5], id: makersKey.id, ...byMaker, isEnrolled: true };
-  const identities: Identity[] = [own, controlled, handle, p256, account, makers];
-  return { ...suite, identities, own, handle, p256, account, makers, makersKey };
+  const p256 = { name: IDENTITY_NAMES[2], id: p256Device.id, ...byOwner, isEnrolled: true };
+  const account = { name: IDENTITY_NAMES[3], id: accountDevice.id, ...byOwner, isEnrolled: true };
+  const makers = { name: IDENTITY_NAMES[4], id: makersKey.id, ...byMaker, isEnrolled: true };
+  const identities: Identity[] = [own, controlled, p256, account, makers];
+  return { ...suite, identities, own, controlled, p256, account, makers, makersKey };
 }
+
+/** What is needed to sign for an identity. */
+type Speaker = Pick<Identity, "id" | "controller" | "governor">;
 
 /** What the governor of the identity signs to let others make this call next. */
 async function messageOf({ devices }: Fleet, controller: string, call: Call): Promise<LegacyMessage> {
@@ -132,6 +138,28 @@ async function transfer(
 ): Promise<void> {
   await devices.connect(from).proposeTransfer(key.id, to, FOR_EVER);
   await devices.connect(by).acceptTransfer(key.id, key.publicKey);
+}
+
+/** Hands the fleet handle over from its governor to another. */
+async function handOverFleet(
+  { roles, fleet }: Fleet,
+  { from, to }: { from: HardhatEthersSigner; to: HardhatEthersSigner },
+): Promise<void> {
+  await roles.connect(from).proposeGovernor(fleet, to);
+  await roles.connect(to).acceptGovernor(fleet, true);
+}
+
+/** Hands a device over in one of the ways there are. */
+async function sell(
+  suite: Market,
+  { key, seller, buyer, hands }: { key: Key; seller: Party; buyer: Party; hands: (typeof HANDS)[number] },
+): Promise<void> {
+  if (hands === "by offer") {
+    const [from, by] = [await ethers.getSigner(seller.key.id), await ethers.getSigner(buyer.key.id)];
+    await transfer(suite, key, { from, to: buyer.id, by });
+  } else {
+    await redeem(suite, await saleOf(suite, { key, seller, buyer, isBearer: hands === "by bearer voucher" }));
+  }
 }
 
 /** Puts a new account key in place of the device's key. */
@@ -287,7 +315,7 @@ describe("ERC1056", () => {
   describe("changeOwner", () => {
     for (const way of WAYS) {
       for (const [index, name] of IDENTITY_NAMES.entries()) {
-        if (index < 3) {
+        if (index < FIRST_DEVICE) {
           it(`gives ${name} to another controller, ${way}, from account to fleet handle and back`, async () => {
             const suite = await loadFixture(deployWorld);
             const { devices, actors, fleet } = suite;
@@ -472,8 +500,9 @@ describe("ERC1056", () => {
   describe("a signed message", () => {
     /** What others could try with the governor's key in use, or without it, for a call that it never signed. */
     async function wrongSignatures(suite: World, identity: Identity, message: LegacyMessage) {
-      const { chainId, devices, actors, own, makers, fleet } = suite;
+      const { chainId, devices, roles, actors, own, makers, fleet } = suite;
       const { controller, id } = identity;
+      const handovers = await roles.handoversOf(controller);
       const key = signingKeyOf(identity.governor.address);
       const { registry, nonce, args } = message;
       // What the test below has used before.
@@ -488,24 +517,31 @@ describe("ERC1056", () => {
         { name: "by the relayer", signature: sign({}, signingKeyOf(actors.relayer.address)) },
         ...[chainId + 1n, 1n].map((chain) => ({
           name: `for chain ${String(chain)}`,
-          signature: sign({ nonce: firstNonce({ chainId: chain, registry, controller }) + count }),
+          signature: sign({ nonce: firstNonce({ chainId: chain, registry, controller, handovers }) + count }),
         })),
         { name: "for another contract", signature: sign({ registry: elsewhere }) },
         {
           name: "for another contract, with its nonce",
           signature: sign({
             registry: elsewhere,
-            nonce: firstNonce({ chainId, registry: elsewhere, controller }) + count,
+            nonce: firstNonce({ chainId, registry: elsewhere, controller, handovers }) + count,
           }),
         },
         {
           name: "with another contract's nonce",
-          signature: sign({ nonce: firstNonce({ chainId, registry: elsewhere, controller }) + count }),
+          signature: sign({ nonce: firstNonce({ chainId, registry: elsewhere, controller, handovers }) + count }),
         },
         {
           name: "with another controller's nonce",
           signature: sign({ nonce: await devices.nonce(controller === fleet ? identity.governor.address : fleet) }),
         },
+        ...[0n, 1n, 2n, 2n ** 32n - 1n]
+          .filter((others) => others !== handovers)
+          .map((others) => ({
+            name: `with the nonce of a governor after ${String(others)} handovers`,
+            signature: sign({ nonce: firstNonce({ chainId, registry, controller, handovers: others }) + count }),
+          })),
+        { name: "with the nonce after revokeAll", signature: sign({ nonce: nonce + JUMP }) },
         { name: "with the nonce before", signature: sign({ nonce: nonce - 1n }) },
         { name: "with the nonce after", signature: sign({ nonce: nonce + 1n }) },
         { name: "with a nonce that starts from zero", signature: sign({ nonce: count }) },
@@ -577,14 +613,23 @@ describe("ERC1056", () => {
       }
     }
 
-    it("has a nonce that starts from chain, contract and controller, with room to count", async () => {
-      const { devices, chainId, actors } = await loadFixture(deployWorld);
+    it("has a nonce that starts from chain, contract, controller and its handovers, with room to count", async () => {
+      const suite = await loadFixture(deployWorld);
+      const { devices, chainId, actors, fleet, otherFleet } = suite;
       const registry = await devices.getAddress();
-      for (const controller of [actors.stranger.address, actors.owner.address, ZeroAddress]) {
-        const first = firstNonce({ chainId, registry, controller });
+      const expectFirst = async (controller: string, handovers: bigint): Promise<void> => {
+        const first = firstNonce({ chainId, registry, controller, handovers });
         expect(await devices.nonce(controller)).to.equal(first);
         expect(first >> 255n).to.equal(0n);
+      };
+      for (const controller of [actors.stranger.address, actors.owner.address, otherFleet, ZeroAddress]) {
+        await expectFirst(controller, 0n);
       }
+      await expectFirst(fleet, 1n);
+      await handOverFleet(suite, { from: actors.owner, to: actors.stranger });
+      await expectFirst(fleet, 2n);
+      await handOverFleet(suite, { from: actors.stranger, to: actors.owner });
+      await expectFirst(fleet, 3n);
     });
 
     it("for one deployment says nothing to another", async () => {
@@ -628,53 +673,157 @@ describe("ERC1056", () => {
         .withArgs(makers.id, makers.controller, legacyDigest({ ...second, nonce: second.nonce + 1n }));
     });
 
-    /** Something that the controller signed and nobody has sent yet. */
-    async function signedAhead(suite: Fleet, { id, controller, governor }: Identity) {
+    type Ahead = Awaited<ReturnType<typeof signedAhead>>;
+
+    /** Something that the controller signed and nobody has sent yet, to be sent after so many others. */
+    async function signedAhead(suite: Fleet, { id, controller, governor }: Speaker, after = 0n) {
       const { devices, actors } = suite;
-      const call: Call = { identity: id, action: "setAttribute", args: [SERVICE, ENDPOINT, DAY] };
-      const message = await messageOf(suite, controller, call);
+      const call: Call = { identity: id, action: "setAttribute", args: [SERVICE, ENDPOINT, DAY + after] };
+      const next = await messageOf(suite, controller, call);
+      const message = { ...next, nonce: next.nonce + after };
       const data = encodeSigned(devices, call, signLegacy(signingKeyOf(governor.address), message));
       return { message, send: () => actors.relayer.sendTransaction({ to: devices, data }) };
     }
 
-    it("of a governor dies when the fleet handle is handed over", async () => {
-      const suite = await loadFixture(deployWorld);
-      const { devices, roles, actors, fleet, handle, p256, account } = suite;
-      const ahead = await Promise.all(
-        [handle, p256, account].map(async (identity) => ({
-          identity,
-          ...(await signedAhead(suite, identity)),
-        })),
+    /** Several messages about the identities, to be sent one after the other. */
+    async function allSignedAhead(suite: Fleet, ...identities: Speaker[]): Promise<Ahead[]> {
+      const turns = [0n, 1n, 2n, 3n];
+      return Promise.all(
+        turns.map((after) => signedAhead(suite, identities[Number(after) % identities.length]!, after)),
       );
-      await roles.connect(actors.owner).proposeGovernor(fleet, actors.stranger);
-      await roles.connect(actors.stranger).acceptGovernor(fleet, true);
-      for (const { identity, message, send } of ahead) {
+    }
+
+    /** Tries to send each message, in the order in which they were to be sent. */
+    async function expectDead({ devices }: Fleet, ahead: Ahead[]): Promise<void> {
+      for (const { message, send } of ahead) {
+        const controller = await devices.identityOwner(message.identity);
+        const nonce = await devices.nonce(controller);
         await expect(send())
           .to.be.revertedWithCustomError(devices, "ControllerSignatureInvalid")
-          .withArgs(identity.id, fleet, legacyDigest(message));
-        await expect(make(suite, identity, message))
-          .to.be.revertedWithCustomError(devices, "NotController")
-          .withArgs(identity.id, fleet, actors.owner.address);
+          .withArgs(message.identity, controller, legacyDigest({ ...message, nonce }));
       }
+    }
+
+    it("counts in its turn where several were signed in advance, each one more", async () => {
+      const suite = await loadFixture(deployWorld);
+      const { devices, own, controlled, makers } = suite;
+      const ahead = await allSignedAhead(suite, own, controlled, makers);
+      const nonce = await devices.nonce(own.controller);
+      for (const [index, { message, send }] of ahead.entries()) {
+        await expectDead(suite, ahead.slice(index + 1));
+        const previous = await devices.changed(message.identity);
+        const time = (await now()) + 10n;
+        await networkHelpers.time.setNextBlockTimestamp(time);
+        const validTo = time + DAY + BigInt(index);
+        await expect(send())
+          .to.emit(devices, "DIDAttributeChanged")
+          .withArgs(message.identity, SERVICE, ENDPOINT, validTo, previous);
+        expect(await devices.nonce(own.controller)).to.equal(nonce + BigInt(index) + 1n);
+      }
+      await expectDead(suite, ahead);
+    });
+
+    it("of a governor dies when the fleet handle is handed over", async () => {
+      const suite = await loadFixture(deployWorld);
+      const { devices, actors, fleet, controlled, p256, account } = suite;
+      await devices.connect(actors.maker).changeOwner(controlled.id, fleet);
+      const byFleet = { controller: fleet, governor: actors.owner };
+      const ahead = await allSignedAhead(suite, { ...controlled, ...byFleet }, p256, account);
+      await handOverFleet(suite, { from: actors.owner, to: actors.stranger });
+      await expectDead(suite, ahead);
       for (const { message } of ahead) {
+        await expect(make(suite, byFleet, message))
+          .to.be.revertedWithCustomError(devices, "NotController")
+          .withArgs(message.identity, fleet, actors.owner.address);
         for (const way of WAYS) {
           await make(suite, { controller: fleet, governor: actors.stranger }, message, way);
         }
       }
+      await expectDead(suite, ahead);
     });
 
-    it("of a former owner dies when the device is transferred", async () => {
+    it("of a governor does not count again when the governor comes back, sent before or not", async () => {
       const suite = await loadFixture(deployWorld);
-      const { devices, actors, fleet, makers, makersKey } = suite;
-      const { message, send } = await signedAhead(suite, makers);
+      const { devices, actors, fleet, p256, account } = suite;
+      const { owner, stranger } = actors;
+      const sent = await signedAhead(suite, p256);
+      await sent.send();
+      const ahead = [sent, ...(await allSignedAhead(suite, p256, account))];
+      const seen = new Set([await devices.nonce(fleet)]);
+
+      await handOverFleet(suite, { from: owner, to: stranger });
+      seen.add(await devices.nonce(fleet));
+      ahead.push(...(await allSignedAhead(suite, { ...p256, governor: stranger }, { ...account, governor: stranger })));
+      await handOverFleet(suite, { from: stranger, to: owner });
+      seen.add(await devices.nonce(fleet));
+      await expectDead(suite, ahead);
+
+      await handOverFleet(suite, { from: owner, to: stranger });
+      seen.add(await devices.nonce(fleet));
+      await expectDead(suite, ahead);
+      expect(seen).to.have.property("size", 4);
+
+      const fresh = await signedAhead(suite, { ...p256, governor: stranger });
+      await fresh.send();
+      expect(await devices.nonce(fleet)).to.equal(fresh.message.nonce + 1n);
+    });
+
+    it("of a former owner dies when the device is transferred, for all that it controls", async () => {
+      const suite = await loadFixture(deployWorld);
+      const { devices, actors, fleet, own, makers, makersKey } = suite;
+      const ahead = await allSignedAhead(suite, makers, own);
+      const nonces = { maker: await devices.nonce(actors.maker), fleet: await devices.nonce(fleet) };
       await transfer(suite, makersKey, { from: actors.maker, to: fleet, by: actors.owner });
-      await expect(send())
-        .to.be.revertedWithCustomError(devices, "ControllerSignatureInvalid")
-        .withArgs(makers.id, fleet, legacyDigest({ ...message, nonce: await devices.nonce(fleet) }));
+      expect(await devices.nonce(actors.maker)).to.equal(nonces.maker + JUMP);
+      expect(await devices.nonce(fleet)).to.equal(nonces.fleet);
+      await expectDead(suite, ahead);
+      const { message } = ahead[0]!;
       await expect(make(suite, makers, message))
         .to.be.revertedWithCustomError(devices, "NotController")
         .withArgs(makers.id, fleet, actors.maker.address);
     });
+
+    for (const hands of HANDS) {
+      for (const [party, who] of [
+        ["account", "an account"],
+        ["handle", "a fleet handle"],
+      ] as const) {
+        it(`of ${who} does not count again when it buys the device back, sold and bought ${hands}`, async () => {
+          const suite = await loadFixture(deployMarket);
+          const { devices, sellers, buyers } = suite;
+          const [seller, buyer] = [sellers[party], buyers[party]];
+          const key = await enrollFor(suite, seller);
+          const sister = await enrollFor(suite, seller);
+          const speakerOf = async (owner: Party, { id }: Key): Promise<Speaker> => {
+            return { id, controller: owner.id, governor: await ethers.getSigner(owner.key.id) };
+          };
+          const sent = await signedAhead(suite, await speakerOf(seller, key));
+          await sent.send();
+          const [ofKey, ofSister] = [await speakerOf(seller, key), await speakerOf(seller, sister)];
+          const ahead = [sent, ...(await allSignedAhead(suite, ofKey, ofSister))];
+          const nonces = { seller: await devices.nonce(seller.id), buyer: await devices.nonce(buyer.id) };
+          const expectNonces = async (sold: bigint, bought: bigint): Promise<void> => {
+            expect(await devices.nonce(seller.id)).to.equal(nonces.seller + sold * JUMP);
+            expect(await devices.nonce(buyer.id)).to.equal(nonces.buyer + bought * JUMP);
+          };
+
+          await sell(suite, { key, seller, buyer, hands });
+          await expectNonces(1n, 0n);
+          await expectDead(suite, ahead);
+          ahead.push(...(await allSignedAhead(suite, await speakerOf(buyer, key))));
+          await sell(suite, { key, seller: buyer, buyer: seller, hands });
+          await expectNonces(1n, 1n);
+          await expectDead(suite, ahead);
+
+          await sell(suite, { key, seller, buyer, hands });
+          await expectNonces(2n, 1n);
+          await expectDead(suite, ahead);
+          const fresh = await signedAhead(suite, await speakerOf(buyer, key));
+          await fresh.send();
+          expect(await devices.nonce(buyer.id)).to.equal(nonces.buyer + JUMP + 1n);
+        });
+      }
+    }
 
     it("of a former controller dies when the identity gets another", async () => {
       const suite = await loadFixture(deployWorld);
@@ -701,7 +850,7 @@ describe("ERC1056", () => {
     });
 
     for (const [index, name] of IDENTITY_NAMES.entries()) {
-      if (index < 3) continue;
+      if (index < FIRST_DEVICE) continue;
       it(`of the owner of ${name} dies with revokeAll, for all that it controls`, async () => {
         const suite = await loadFixture(deployWorld);
         const { devices } = suite;
@@ -709,16 +858,17 @@ describe("ERC1056", () => {
         const sister = suite.identities.find(
           ({ id, controller }) => id !== identity.id && controller === identity.controller,
         )!;
-        const ahead = [await signedAhead(suite, identity), await signedAhead(suite, sister)];
+        const ahead = await allSignedAhead(suite, identity, sister);
         const nonce = await devices.nonce(identity.controller);
-        const publicKey = [suite.p256Device, suite.accountDevice, suite.makersKey][index - 3]!.publicKey;
-        await devices.connect(identity.governor).revokeAll(identity.id, publicKey);
-        expect(await devices.nonce(identity.controller)).to.equal(nonce + 1n);
-        for (const { message, send } of ahead) {
-          await expect(send())
-            .to.be.revertedWithCustomError(devices, "ControllerSignatureInvalid")
-            .withArgs(message.identity, identity.controller, legacyDigest({ ...message, nonce: nonce + 1n }));
+        const { publicKey } = [suite.p256Device, suite.accountDevice, suite.makersKey][index - FIRST_DEVICE]!;
+        for (const times of [1n, 2n]) {
+          await devices.connect(identity.governor).revokeAll(identity.id, publicKey);
+          expect(await devices.nonce(identity.controller)).to.equal(nonce + times * JUMP);
+          await expectDead(suite, ahead);
         }
+        const fresh = await signedAhead(suite, identity);
+        await fresh.send();
+        expect(await devices.nonce(identity.controller)).to.equal(nonce + 2n * JUMP + 1n);
       });
     }
   });
@@ -775,7 +925,7 @@ describe("ERC1056", () => {
 
     for (const [index, name] of IDENTITY_NAMES.entries()) {
       for (const way of WAYS) {
-        if (index >= 3) {
+        if (index >= FIRST_DEVICE) {
           it(`are the registry's alone to write for ${name}: neither set nor revoked, ${way}`, async () => {
             const suite = await loadFixture(deployWorld);
             const { devices } = suite;
@@ -888,7 +1038,7 @@ describe("ERC1056", () => {
   describe("what was published before", () => {
     const ATTRIBUTES = [SERVICE, bytes32("did/pub/X25519/enc"), bytes32("did/pub/Ed25519/veriKey/base58")];
 
-    async function publish(suite: Fleet, identity: Pick<Identity, "id" | "controller" | "governor">): Promise<void> {
+    async function publish(suite: Fleet, identity: Speaker): Promise<void> {
       for (const name of ATTRIBUTES) {
         const args = [name, ENDPOINT, FOR_EVER];
         await make(suite, identity, { identity: identity.id, action: "setAttribute", args });
@@ -968,14 +1118,13 @@ describe("ERC1056", () => {
 
     it("of a device stays when its fleet handle is handed over, its key rotated or it is suspended", async () => {
       const suite = await loadFixture(deployWorld);
-      const { devices, roles, actors, p256, p256Device, fleet } = suite;
+      const { devices, actors, p256, p256Device, fleet } = suite;
       await publish(suite, p256);
       await rotateToAccount(suite, p256Device, { owner: actors.owner, to: actors.subject });
       expect(await shown(suite, p256.id)).to.deep.equal({ ...all, controller: fleet });
       await devices.connect(actors.owner).suspend(p256.id, "0x");
       expect(await shown(suite, p256.id)).to.deep.equal({ ...all, keys: 3, controller: fleet });
-      await roles.connect(actors.owner).proposeGovernor(fleet, actors.stranger);
-      await roles.connect(actors.stranger).acceptGovernor(fleet, false);
+      await handOverFleet(suite, { from: actors.owner, to: actors.stranger });
       expect(await shown(suite, p256.id)).to.deep.equal({ ...all, keys: 3, controller: fleet });
     });
   });
@@ -983,7 +1132,7 @@ describe("ERC1056", () => {
   describe("deactivation", () => {
     for (const way of WAYS) {
       for (const [index, name] of IDENTITY_NAMES.entries()) {
-        if (index >= 3 && way === "signed") continue;
+        if (index >= FIRST_DEVICE && way === "signed") continue;
         it(`of ${name}, ${way}, is for ever and for everyone`, async () => {
           const suite = await loadFixture(deployWorld);
           const { devices, devicesDomain, actors } = suite;
@@ -1152,30 +1301,59 @@ describe("ERC1056", () => {
     });
   });
 
-  it("lets the governor of a fleet handle write the handle's own document", async () => {
-    const suite = await loadFixture(deployWorld);
-    const { devices, actors, fleet, handle, chainId } = suite;
-    expect(await devices.identityOwner(fleet)).to.equal(fleet);
-    for (const [action, args] of DOCUMENT_CALLS) await make(suite, handle, { identity: fleet, action, args });
-    await make(
-      suite,
-      handle,
-      { identity: fleet, action: "setAttribute", args: [SERVICE, ENDPOINT, FOR_EVER] },
-      "signed",
-    );
-    await make(suite, handle, {
-      identity: fleet,
-      action: "addDelegate",
-      args: [SIG_AUTH, actors.owner.address, FOR_EVER],
+  describe("a fleet handle", () => {
+    const TRIED: typeof CALLS = [...CALLS, ["changeOwner", [ZeroAddress]], ["addDelegate", [SIG_AUTH, DELEGATE, DAY]]];
+
+    it("takes nothing from its governor, sent or signed, nor from anyone else", async () => {
+      const suite = await loadFixture(deployWorld);
+      const { devices, actors, fleet, chainId } = suite;
+      const expectRefused = async (account: HardhatEthersSigner): Promise<void> => {
+        for (const [action, args] of TRIED) {
+          const call: Call = { identity: fleet, action, args };
+          const by = { controller: fleet, governor: account };
+          await expect(make(suite, by, call, "sent"), `${action} sent`)
+            .to.be.revertedWithCustomError(devices, "NotController")
+            .withArgs(fleet, fleet, account.address);
+          const message = await messageOf(suite, fleet, call);
+          await expect(make(suite, by, call, "signed"), `${action} signed`)
+            .to.be.revertedWithCustomError(devices, "ControllerSignatureInvalid")
+            .withArgs(fleet, fleet, legacyDigest(message));
+        }
+      };
+      const nonce = await devices.nonce(fleet);
+      for (const account of [actors.owner, actors.formerOwner, actors.admin, actors.stranger]) {
+        await expectRefused(account);
+      }
+      expect(await devices.nonce(fleet)).to.equal(nonce);
+      await handOverFleet(suite, { from: actors.owner, to: actors.stranger });
+      for (const account of [actors.stranger, actors.owner]) await expectRefused(account);
+
+      expect(await devices.identityOwner(fleet)).to.equal(fleet);
+      expect(await devices.changed(fleet)).to.equal(0n);
+      const { didDocument } = await resolveDid(suite, fleet);
+      expect(didDocument?.verificationMethod?.map(({ blockchainAccountId }) => blockchainAccountId)).to.deep.equal([
+        `eip155:${chainId}:${fleet}`,
+      ]);
+      expect(didDocument?.service).to.equal(undefined);
     });
-    const { didDocument } = await resolveDid(suite, fleet);
-    expect(didDocument?.verificationMethod?.map(({ blockchainAccountId }) => blockchainAccountId)).to.deep.equal([
-      `eip155:${chainId}:${fleet}`,
-      `eip155:${chainId}:${actors.owner.address}`,
-    ]);
-    expect(didDocument?.service?.map(({ serviceEndpoint }) => serviceEndpoint)).to.deep.equal([
-      "https://fleet.example",
-    ]);
-    expect(await devices.validDelegate(fleet, SIG_AUTH, actors.owner)).to.equal(true);
+
+    it("speaks through its governor for what it owns", async () => {
+      const suite = await loadFixture(deployWorld);
+      const { devices, actors, fleet, controlled, p256, account } = suite;
+      await devices.connect(actors.maker).changeOwner(controlled.id, fleet);
+      for (const { id } of [controlled, p256, account]) {
+        for (const way of WAYS) {
+          const by = { controller: fleet, governor: actors.owner };
+          const writing = make(
+            suite,
+            by,
+            { identity: id, action: "setAttribute", args: [SERVICE, ENDPOINT, DAY] },
+            way,
+          );
+          await expect(writing).to.emit(devices, "DIDAttributeChanged");
+          expect(await devices.changed(id)).to.equal(await blockOf(writing));
+        }
+      }
+    });
   });
 });

@@ -22,15 +22,18 @@ import { deployFleet, type Fleet } from "./fleet.js";
 import {
   encodeDirect,
   encodeSigned,
+  JUMP,
   signingKeyOf,
   signLegacy,
   type Action,
   type LegacyMessage,
 } from "./legacy-signatures.js";
 
-/** The fleet, two accounts, the fleet's handle and its two devices: all identities that a history is about. */
+/** The fleet, its handle, two accounts and its two devices: all identities that a history is about. */
 export interface Identities extends Fleet {
   models: IdentityModel[];
+  /** The nonce of each who controls something, or may come to. */
+  nonces: Map<string, bigint>;
   /** Who acts for each controller. */
   governors: Map<string, HardhatEthersSigner>;
   /** Who may become a controller. */
@@ -118,24 +121,28 @@ export async function deployIdentities(): Promise<Identities> {
   const models = [
     new IdentityModel(maker.address),
     new IdentityModel(subject.address),
-    new IdentityModel(fleet),
+    new IdentityModel(fleet, { hasKey: false }),
     await device(p256Device),
     await device(accountDevice),
   ];
   const governors = new Map([maker, subject, stranger].map((account) => [account.address, account]));
   governors.set(fleet, owner);
   const spareKeys = [createP256Key(), await accountKey(actors.gateway), createP256Key(), createP256Key()];
-  return { ...suite, models, governors, controllers: [...governors.keys()], spareKeys };
+  const controllers = [...governors.keys()];
+  const nonces = new Map<string, bigint>();
+  for (const controller of [...controllers, ZeroAddress]) nonces.set(controller, await devices.nonce(controller));
+  return { ...suite, models, nonces, governors, controllers, spareKeys };
 }
 
 /** Takes the steps; after each one, chain, resolver and model agree about the identity, and in the end about all. */
-export async function play(world: Identities, history: Step[]): Promise<void> {
+export async function play(fixture: Identities, history: Step[]): Promise<void> {
   // What a fixture returned is the same object each time.
-  const models = world.models.map((model) => {
-    const fresh = new IdentityModel(model.id);
+  const models = fixture.models.map((model) => {
+    const fresh = new IdentityModel(model.id, model);
     if (model.key) fresh.enroll(model.key, model.controller, model.blocks[0]!);
     return fresh;
   });
+  const world = { ...fixture, models, nonces: new Map(fixture.nonces) };
   const keys = [...world.spareKeys];
   for (const step of history) {
     if (step.kind === "wait") {
@@ -173,24 +180,28 @@ async function write(
     return devices.connect(actors.relayer).multicall(signed);
   };
 
-  const refusal =
-    controller === ZeroAddress
-      ? isSigned
-        ? "ControllerSignatureInvalid"
-        : "NotController"
-      : calls.map(({ action, label }) => model.refusalOf(action, label)).find((error) => error !== undefined);
+  const refusal = model.isMute
+    ? isSigned
+      ? "ControllerSignatureInvalid"
+      : "NotController"
+    : calls.map(({ action, label }) => model.refusalOf(action, label)).find((error) => error !== undefined);
   if (refusal !== undefined) {
     await expect(send()).to.be.revertedWithCustomError(devices, refusal);
     return;
   }
   const { block, time } = await mined(send());
   model.change(block);
+  if (isSigned) count(world, controller, BigInt(calls.length));
   for (const { action, entry, validity, call } of calls) {
     if (action === "changeOwner") model.changeOwner(String(call.args[0]));
     const entries = action.endsWith("Delegate") ? model.delegates : model.attributes;
     if (action === "addDelegate" || action === "setAttribute") entries.set(entry, time + validity);
     if (action === "revokeDelegate" || action === "revokeAttribute") entries.set(entry, 0n);
   }
+}
+
+function count({ nonces }: Identities, controller: string, uses: bigint): void {
+  nonces.set(controller, nonces.get(controller)! + uses);
 }
 
 function callOf(
@@ -237,6 +248,7 @@ async function live(
     model.status = "active";
   } else if (step.kind === "revokeAll") {
     model.begin(model.controller, (await mined(byOwner.revokeAll(id, key.publicKey))).block);
+    count(world, model.controller, JUMP);
   } else if (step.kind === "retire") {
     model.change((await mined(byOwner.retire(id))).block);
     model.end();
@@ -246,6 +258,7 @@ async function live(
       step.to,
     );
     await byOwner.proposeTransfer(id, newOwner, FOR_EVER);
+    count(world, model.controller, JUMP);
     const byNewOwner = devices.connect(world.governors.get(newOwner));
     model.begin(newOwner, (await mined(byNewOwner.acceptTransfer(id, key.publicKey))).block);
   } else if (step.kind === "rotate") {
@@ -299,8 +312,9 @@ async function mined(sent: Promise<TransactionResponse>): Promise<{ block: bigin
 }
 
 async function expectAgreement(world: Identities, model: IdentityModel): Promise<void> {
-  const { devices, chainId, controllers } = world;
+  const { devices, chainId, controllers, nonces } = world;
   const { id } = model;
+  for (const [controller, nonce] of nonces) expect(await devices.nonce(controller)).to.equal(nonce);
   expect(await devices.identityOwner(id)).to.equal(model.controller);
   expect(await walk(world, id)).to.deep.equal(model.blocks.toReversed());
 

@@ -60,8 +60,20 @@ export class IdentityModel {
   readonly delegates = new Map<string, bigint>();
   readonly attributes = new Map<string, bigint>();
 
-  constructor(readonly id: string) {
+  /** Whether it has a key to speak for itself; a fleet handle has none. */
+  readonly hasKey: boolean;
+
+  constructor(
+    readonly id: string,
+    { hasKey = true }: { hasKey?: boolean } = {},
+  ) {
     this.controller = id;
+    this.hasKey = hasKey;
+  }
+
+  /** Whether nobody speaks for it. */
+  get isMute(): boolean {
+    return this.controller === ZeroAddress || (this.controller === this.id && !this.hasKey);
   }
 
   get isDevice(): boolean {

@@ -73,10 +73,19 @@ export function withHighS({ v, r, s }: LegacySignature): LegacySignature {
   return { v: v === 27 ? 28 : 27, r, s: toBeHex(N - BigInt(s), 32) };
 }
 
+/** How far the nonces of an owner jump when it revokes all or hands a device over: more than anyone signs in advance. */
+export const JUMP = 1n << 64n;
+
 /** The number from which the nonces of a controller start. */
-export function firstNonce(options: { chainId: bigint; registry: string; controller: string }): bigint {
-  const { chainId, registry, controller } = options;
-  const words = [toBeHex(chainId, 32), toBeHex(registry, 32), toBeHex(controller, 32)];
+export function firstNonce(options: {
+  chainId: bigint;
+  registry: string;
+  controller: string;
+  /** How often the controller, a fleet handle, was handed over; 0 for all others. */
+  handovers: bigint;
+}): bigint {
+  const { chainId, registry, controller, handovers } = options;
+  const words = [chainId, BigInt(registry), BigInt(controller), handovers].map((word) => toBeHex(word, 32));
   return BigInt(keccak256(concat(words))) >> 1n;
 }
 
