@@ -1,7 +1,7 @@
 import { expect } from "chai";
-import { concat, getBytes, toBeHex, Wallet, ZeroAddress, ZeroHash, zeroPadValue } from "ethers";
+import { concat, toBeHex, Wallet, ZeroAddress, ZeroHash, zeroPadValue } from "ethers";
 
-import { accountKey, createP256Key, type Key } from "../client/keys.js";
+import { createP256Key, type Key } from "../client/keys.js";
 import { ethers, FOR_EVER, loadFixture, networkHelpers } from "./support/chain.js";
 import { deployFleet, enrollDevice, type Fleet } from "./support/fleet.js";
 import { deploySuite } from "./support/suite.js";
@@ -16,7 +16,7 @@ async function deployWallets() {
   const suite = await deployFleet();
   const [seller, buyer] = await Promise.all([newWallet(), newWallet()]);
   const device = createP256Key();
-  await enrollDevice(suite, { key: device, owner: seller.address, by: seller as never });
+  await enrollDevice(suite, { key: device, owner: seller.address, by: seller });
   return { ...suite, seller, buyer, device };
 }
 
