@@ -7,7 +7,12 @@ const END = "<!-- end of gas table -->";
 const rows = [
   ["DeviceRegistry", "identity.enroll", "Enrol a P-256 device, relayed with the owner's signature"],
   ["DeviceRegistry", "identity.enrollOwner", "The same, sent by the owner"],
+  ["DeviceRegistry", "identity.manifest", "Publish a manifest, of however many devices"],
+  ["DeviceRegistry", "identity.claim", "Enrol a device of a manifest of 10,000, by its owner"],
   ["DeviceRegistry", "identity.suspend", "Suspend a device"],
+  ["DeviceRegistry", "identity.voucher", "Hand a device over by a voucher"],
+  ["DeviceRegistry", "identity.voucherFirst", "The same, for a seller who sells the first time"],
+  ["DeviceRegistry", "identity.rotateFirst", "Rotate a device's key"],
   ["RoleRegistry", "roles.set", "Give an account roles in a fleet"],
   ["DataAnchor", "anchor.fleet", "Anchor a batch of readings in a fleet log, by its owner"],
   ["DataAnchor", "anchor.member", "The same, by a gateway with a role"],

@@ -97,8 +97,7 @@ contract DeviceRegistryGasTest is Keys {
         uint40 deadline = uint40(block.timestamp + 30 days);
         (IDeviceRegistry.Enrollment memory enrollment, , ) = _enrollment(OWNER);
         enrollment.manifest = manifest;
-        bytes memory signature =
-            signAccount(MAKER_KEY, makerVoucherDigest(address(DEVICES), enrollment, deadline));
+        bytes memory signature = signAccount(MAKER_KEY, makerVoucherDigest(address(DEVICES), enrollment, deadline));
         IDeviceRegistry.ManifestTerms memory terms = IDeviceRegistry.ManifestTerms(MAKER, root, MANIFEST_SIZE, true);
         _claim(manifest, terms, path, deadline, signature);
         vm.snapshotGasLastCall("DeviceRegistry", "identity.claimVoucher");
