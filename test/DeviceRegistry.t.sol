@@ -12,8 +12,8 @@ import {enrollmentDigest} from "./support/Digests.sol";
 contract DeviceRegistryTest is Keys {
     DeviceRegistry private immutable DEVICES = new DeviceRegistry(new RoleRegistry());
 
-    /// @dev Where the registry keeps its devices; the two slots before it are of OpenZeppelin's EIP712.
-    uint256 private constant DEVICES_SLOT = 2;
+    /// @dev Where the registry keeps its devices; the four slots before it are of OpenZeppelin's EIP712 and ERC1056.
+    uint256 private constant DEVICES_SLOT = 4;
 
     // ------------------------------------------------------------------ fuzz
 
