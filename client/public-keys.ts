@@ -11,9 +11,9 @@ import { keyIdOf, Scheme } from "./keys.js";
 const BLOCKS_AT_ONCE = 16;
 
 /**
- * The public keys that speak for devices now, as their DID documents show or last showed them; for a suspended device with a
- * new key, as it was put in place. Reads each block in which any of them changed once, so devices that were enrolled together
- * cost one request together.
+ * The public keys that speak for devices now, as their DID documents show or last showed them. Reads each block in
+ * which any of them changed once, so devices that were enrolled together cost one request together. The key of a device that
+ * was suspended when its key or its owner changed is in no such block: it is looked for in all events of the device.
  *
  * @param options.devices Checksummed ids.
  * @param options.block The state after this block counts.
@@ -56,7 +56,7 @@ export async function publicKeysOf(options: {
     }
     wanted = next;
   }
-  if (unseen.size > 0) await lookForRotations();
+  if (unseen.size > 0) await lookInAllEvents();
   return devices.map((device) => keys.get(device) ?? "0x");
 
   async function lookIn(
@@ -78,8 +78,8 @@ export async function publicKeysOf(options: {
       const change = Number(args.previousChange);
       if (change < number) previous.set(args.identity, Math.max(previous.get(args.identity) ?? 0, change));
       if (name !== "DIDAttributeChanged" || args.name !== KEY_ATTRIBUTE) continue;
-      const publicKey = publicKeyInAttribute(args.value);
-      if (keyIdOf(publicKey) === keyId) keys.set(args.identity, publicKey);
+      const publicKey = keyShownBy(args.value);
+      if (publicKey !== undefined && keyIdOf(publicKey) === keyId) keys.set(args.identity, publicKey);
     }
     for (const [device, keyId] of keyIds) {
       if (keys.has(device)) continue;
@@ -89,14 +89,25 @@ export async function publicKeysOf(options: {
     }
   }
 
-  async function lookForRotations(): Promise<void> {
-    const range = { toBlock: block, ...(signal === undefined ? {} : { signal }) };
-    for await (const { name, args } of readEvents({ touchstone, devices: [...unseen.keys()], ...range })) {
-      if (name !== "KeyRotated" || args.newKey !== unseen.get(args.device)) continue;
-      keys.set(args.device, args.publicKey);
-      unseen.delete(args.device);
+  async function lookInAllEvents(): Promise<void> {
+    for await (const { name, args } of readEvents({
+      touchstone,
+      contracts: ["DeviceRegistry"],
+      devices: [...unseen.keys()],
+      toBlock: block,
+      ...(signal === undefined ? {} : { signal }),
+    })) {
+      if (name === "KeyRotated") found(args.device, args.publicKey);
+      else if (name === "DIDAttributeChanged" && args.name === KEY_ATTRIBUTE)
+        found(args.identity, keyShownBy(args.value));
     }
     for (const device of unseen.keys()) throw missing(device);
+  }
+
+  function found(device: string, publicKey = "0x"): void {
+    if (publicKey === "0x" || keyIdOf(publicKey) !== unseen.get(device)) return;
+    keys.set(device, publicKey);
+    unseen.delete(device);
   }
 }
 
@@ -121,6 +132,15 @@ export async function presentKeyOf(options: {
   // The contract would refuse it too, but cannot tell what is wrong with it.
   if (publicKey !== "0x") keyIdOf(publicKey);
   return publicKey;
+}
+
+/** Undefined for what an account wrote under this name before it was enrolled, which may be anything. */
+function keyShownBy(value: string): string | undefined {
+  try {
+    return publicKeyInAttribute(value);
+  } catch {
+    return undefined;
+  }
 }
 
 function addTo(wanted: Map<number, Map<string, string>>, block: number, device: string, keyId: string): void {
