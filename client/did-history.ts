@@ -1,4 +1,4 @@
-import { toUtf8String, type Interface } from "ethers";
+import { dataSlice, encodeBytes32String, toUtf8String, type Interface } from "ethers";
 
 import { requireAddress } from "./arguments.js";
 import type { Touchstone } from "./connect.js";
@@ -23,7 +23,8 @@ export interface Published {
 
 /**
  * What was ever published in a device's DID document and never taken back, handovers notwithstanding. Keys that authenticate
- * are left out: on a device the registry alone writes them.
+ * are left out: on a device the registry alone writes them, and refuses to take back what an account wrote under such names before
+ * it was enrolled.
  *
  * @throws TouchstoneError as readEvents.
  */
@@ -48,7 +49,7 @@ export async function listPublished(options: {
     const value = isAttribute ? args.value : args.delegate;
     const place = `${name}/${nameBytes}/${value}`;
     standing.delete(place);
-    if (args.validTo < now || isKey(isAttribute, textOf(nameBytes))) continue;
+    if (args.validTo < now || isKey(isAttribute, nameBytes)) continue;
     standing.set(place, {
       kind: isAttribute ? "attribute" : "delegate",
       device,
@@ -69,8 +70,11 @@ export function removalOf(abi: Interface, { kind, device, nameBytes, value }: Pu
     : abi.encodeFunctionData("revokeDelegate", [device, nameBytes, value]);
 }
 
-function isKey(isAttribute: boolean, name: string): boolean {
-  return isAttribute ? name.startsWith("did/pub/") && name.includes("/sigAuth") : name === "sigAuth";
+/** Goes by the bytes, as the registry does: what is no text may be such a name too. */
+function isKey(isAttribute: boolean, nameBytes: string): boolean {
+  if (!isAttribute) return dataSlice(nameBytes, 0, 8) === dataSlice(encodeBytes32String("sigAuth"), 0, 8);
+  const name = Buffer.from(nameBytes.slice(2), "hex").toString("latin1");
+  return name.startsWith("did/pub/") && name.includes("/sigAuth");
 }
 
 function textOf(bytes: string): string {
