@@ -163,11 +163,11 @@ export async function rotateKey(
   const { touchstone, byNewKey, byOldKey } = options;
   const rotation = checkedRotation(options.rotation);
   const message = keyRotationMessage(touchstone.domains.DeviceRegistry, rotation);
-  const newKeyProof = await askProof("byNewKey", byNewKey, message);
   const oldKeyProof =
     byOldKey === undefined
       ? { publicKey: await presentKeyOf({ ...options, device: rotation.device }), signature: "0x" }
       : await askProof("byOldKey", byOldKey, message);
+  const newKeyProof = await askProof("byNewKey", byNewKey, message);
   return send(options, () =>
     touchstone.deviceRegistry.rotateKey.populateTransaction(rotation, newKeyProof, oldKeyProof),
   );

@@ -156,7 +156,7 @@ export async function* auditTrail(
 ): AsyncGenerator<AuditEntry, void, undefined> {
   const { touchstone } = options;
   const device = requireAddress("device", options.device);
-  const keys = await keysOf(touchstone, device);
+  const keys = await keysOf(touchstone, device, options.signal);
   const queries: LogQuery[] = [
     {
       addresses: [touchstone.addresses.DeviceRegistry, touchstone.addresses.DataAccess],
@@ -181,13 +181,13 @@ export async function* auditTrail(
 }
 
 /** Every key that ever spoke for the device: its factory key, and those that were put in its place. */
-async function keysOf(touchstone: Touchstone, device: string): Promise<string[]> {
+async function keysOf(touchstone: Touchstone, device: string, signal: AbortSignal | undefined): Promise<string[]> {
   const keys = [device];
   const query = {
     addresses: [touchstone.addresses.DeviceRegistry],
     topics: [[touchstone.deviceRegistry.filters.KeyRotated.fragment.topicHash], [topicOf(device)]],
   };
-  for await (const event of readQueries(touchstone, [query], {})) {
+  for await (const event of readQueries(touchstone, [query], signal === undefined ? {} : { signal })) {
     if (event.name === "KeyRotated") keys.push(event.args.newKey);
   }
   return keys;

@@ -10,6 +10,8 @@ import { ask } from "./reverts.js";
 import { chainTime, send, type SendOptions, type Sent } from "./transactions.js";
 import { redemptionMessage, transferAcceptanceMessage, transferVoucherMessage } from "./typed-data.js";
 
+export type { Published } from "./did-history.js";
+
 /** The message by which an owner gives a device away; the owner's governor signs it. */
 export interface TransferVoucher {
   device: string;
@@ -142,13 +144,20 @@ export interface Handover extends Sent {
 /**
  * Takes a device, by the offer that stands or by a voucher, and takes back in the same transaction all that former owners
  * published in its DID document. A resolver that keeps to ERC-1056 shows none of it after a handover anyway; others, such as
- * indexers that read events without following their links, are told by this. By the new owner's governor, who must send.
+ * indexers that read events without following their links, are told by this. By the new owner's governor, who must send. If so
+ * much was published that no transaction holds its removal, take the device with `accept` or `redeem`.
  *
  * @throws TouchstoneError as `accept` and `redeem`; INVALID_ARGUMENT if `byNewOwner` is given, as the new owner must send.
  */
 export async function handover(options: AcceptOptions | Omit<RedeemOptions, "byNewOwner">): Promise<Handover> {
   const { touchstone } = options;
   const { interface: abi } = touchstone.deviceRegistry;
+  if ("byNewOwner" in options && options.byNewOwner !== undefined) {
+    throw new TouchstoneError(
+      "INVALID_ARGUMENT",
+      "byNewOwner: the new owner's governor must send, as it takes back what was published: leave it out, or use `redeem`.",
+    );
+  }
   const [device, taking] =
     "voucher" in options
       ? [options.voucher.device, abi.encodeFunctionData("redeemVoucher", await redeemingOf(options))]
@@ -184,12 +193,12 @@ async function redeemingOf(
   const domain = touchstone.domains.DeviceRegistry;
   const terms = termsOf(options);
   const voucher = checkedVoucher(options.voucher);
+  const redemption = await redemptionOf();
   const { signature } = await askProof("byOwner", byOwner, transferVoucherMessage(domain, voucher));
   const acceptance =
     byNewOwner === undefined
       ? "0x"
       : (await askProof("byNewOwner", byNewOwner, transferAcceptanceMessage(domain, terms))).signature;
-  const redemption = await redemptionOf();
   const { newOwner, deadline } = terms;
   return [voucher, signature, { newOwner, deadline, signature: acceptance }, { deadline, ...redemption }];
 
