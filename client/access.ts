@@ -15,7 +15,7 @@ import {
 import type { Prover } from "./keys.js";
 import { askProof } from "./proofs.js";
 import { ask } from "./reverts.js";
-import { chainTime, send, type SendOptions, type Sent } from "./transactions.js";
+import { deadlineIn, send, type SendOptions, type Sent } from "./transactions.js";
 import { devicePolicyMessage } from "./typed-data.js";
 
 /** The ids that a purpose can have, 0 to 31; what each means is agreed between owner and subjects. */
@@ -165,12 +165,12 @@ export async function newDevicePolicy(
   const { touchstone, validFor = 86_400n } = options;
   const device = requireAddress("device", options.device);
   const masks = masksOf(options);
-  const [epoch, { deviceSeq }, now] = await Promise.all([
+  const [epoch, { deviceSeq }, deadline] = await Promise.all([
     ask(() => touchstone.deviceRegistry.epochOf(device)),
     ask(() => touchstone.dataAccess.policyOf(device)),
-    chainTime(touchstone),
+    deadlineIn(touchstone, validFor),
   ]);
-  return { device, ...masks, epoch, seq: deviceSeq, deadline: requireUint("validFor", now + validFor, 40) };
+  return { device, ...masks, epoch, seq: deviceSeq, deadline };
 }
 
 /**

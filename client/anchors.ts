@@ -20,7 +20,7 @@ import type { Key, KeyProof, Prover } from "./keys.js";
 import { HASH_BYTES, hashLeaf, peakProof } from "./merkle.js";
 import { askProof } from "./proofs.js";
 import { ask } from "./reverts.js";
-import { chainTime, send, type SendOptions, type Sent } from "./transactions.js";
+import { deadlineIn, send, type SendOptions, type Sent } from "./transactions.js";
 import { anchorMessage } from "./typed-data.js";
 
 /** Seconds until which an anchor can be sent, unless told: a day, as gateways are offline at times. */
@@ -328,7 +328,7 @@ async function anchorOf(options: NewAnchorOptions, index: bigint, content: Ancho
     freshBlock: BigInt(freshBlock?.number ?? 0),
     freshHash: freshBlock?.hash ?? ZERO_HASH,
     root: content.root,
-    deadline: (await chainTime(touchstone)) + validFor,
+    deadline: await deadlineIn(touchstone, validFor),
   });
 }
 

@@ -1,3 +1,5 @@
+import { resolve } from "node:path";
+
 import { isError, type ContractRunner, type Provider } from "ethers";
 
 import {
@@ -130,7 +132,15 @@ async function locate(options: ConnectOptions, chainId: bigint): Promise<Deploym
   }
   const path =
     options.deploymentFile ?? deploymentPath({ folder: options.deploymentsFolder ?? "deployments", chainId });
-  const deployment = await readDeployment(path);
+  const deployment = await readDeployment(path).catch((error: unknown) => {
+    if (!(error instanceof TouchstoneError) || error.code !== "FILE_MISSING") throw error;
+    throw new TouchstoneError(
+      error.code,
+      `There is no deployment of the chain ${chainId} at ${resolve(path)}: deploy to it, start in the project's folder, or give ` +
+        "deploymentFile or addresses.",
+      { details: { ...error.details, path: resolve(path), chainId }, cause: error },
+    );
+  });
   requireChain({ chainId, expected: deployment.chainId, source: path });
   return deployment;
 }

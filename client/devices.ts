@@ -7,7 +7,7 @@ import { Scheme, type Prover } from "./keys.js";
 import { askProof } from "./proofs.js";
 import { presentKeyOf } from "./public-keys.js";
 import { ask } from "./reverts.js";
-import { chainTime, send, type SendOptions, type Sent } from "./transactions.js";
+import { deadlineIn, send, type SendOptions, type Sent } from "./transactions.js";
 import { enrollmentMessage, keyRotationMessage } from "./typed-data.js";
 
 export type { Enrollment } from "./enrollments.js";
@@ -55,7 +55,7 @@ export async function newEnrollment(options: {
     owner,
     manifest: 0n,
     metadataHash,
-    deadline: (await chainTime(touchstone)) + validFor,
+    deadline: await deadlineIn(touchstone, validFor),
   });
 }
 
@@ -144,7 +144,7 @@ export async function newKeyRotation(
 ): Promise<KeyRotation> {
   const { touchstone, newKey, validFor = 86_400n } = options;
   const { id: device, keyId: oldKey, epoch } = await get(options);
-  const deadline = (await chainTime(touchstone)) + validFor;
+  const deadline = await deadlineIn(touchstone, validFor);
   return checkedRotation({ device, oldKey, newKey: newKey.id, newScheme: newKey.scheme, epoch, deadline });
 }
 

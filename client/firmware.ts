@@ -21,7 +21,7 @@ import type { Key } from "./keys.js";
 import { askProof } from "./proofs.js";
 import { ask } from "./reverts.js";
 import { collectProofs, signerSetFrom, signerSetStruct, type SignerProof, type SignerSet } from "./signer-sets.js";
-import { chainTime, send, type SendOptions, type Sent } from "./transactions.js";
+import { deadlineIn, send, type SendOptions, type Sent } from "./transactions.js";
 import { releaseMessage, statusChangeMessage } from "./typed-data.js";
 
 export * from "./signer-sets.js";
@@ -217,10 +217,10 @@ export async function newRelease(options: {
   const { from = { min: 0n, max: MAX_VERSION }, hardwareRevisions = { min: 0n, max: 65_535n } } = options;
   const { startBps, startAt, rampSeconds } = options.rollout ?? { startBps: 10_000n, startAt: 0n, rampSeconds: 0n };
   const productId = requireHex("productId", options.productId, 32);
-  const [image, { epoch }, now] = await Promise.all([
+  const [image, { epoch }, deadline] = await Promise.all([
     imageOf(options),
     signerSetOf({ touchstone, productId }),
-    chainTime(touchstone),
+    deadlineIn(touchstone, validFor),
   ]);
   return checkedRelease({
     productId,
@@ -242,7 +242,7 @@ export async function newRelease(options: {
     rampSeconds,
     dependencies: [...(options.dependencies ?? [])],
     epoch,
-    deadline: now + validFor,
+    deadline,
   });
 }
 
@@ -263,10 +263,10 @@ export async function newStatusChange(options: {
 }): Promise<StatusChange> {
   const { touchstone, version, quorum, heads = [], validFor = 86_400n } = options;
   const productId = requireHex("productId", options.productId, 32);
-  const [product, { epoch }, now] = await Promise.all([
+  const [product, { epoch }, deadline] = await Promise.all([
     getProduct({ touchstone, productId }),
     signerSetOf({ touchstone, productId }),
-    chainTime(touchstone),
+    deadlineIn(touchstone, validFor),
   ]);
   return checkedStatusChange({
     productId,
@@ -276,7 +276,7 @@ export async function newStatusChange(options: {
     heads: heads.map((head) => ({ channel: numberOf(allChannels, head.channel), version: head.version })),
     epoch,
     nonce: (quorum === "Release" ? product?.releaseNonce : product?.revokeNonce) ?? 0n,
-    deadline: now + validFor,
+    deadline,
   });
 }
 

@@ -11,7 +11,7 @@ import type { ManifestHeader } from "./manifest-files.js";
 import type { ManifestTerms } from "./manifest-leaves.js";
 import { askProof } from "./proofs.js";
 import { ask } from "./reverts.js";
-import { chainTime, send, type SendOptions, type Sent } from "./transactions.js";
+import { chainTime, deadlineIn, send, type SendOptions, type Sent } from "./transactions.js";
 import { enrollmentMessage, makerVoucherMessage } from "./typed-data.js";
 
 /** Why a manifest is revoked, by the numbers of RFC 5280. */
@@ -119,7 +119,7 @@ export async function newMakerVoucher(options: {
   const { touchstone, claim, validFor = 30n * 86_400n } = options;
   const owner = requireAddress("owner", options.owner);
   const manifest = await checkClaim(options);
-  const deadline = requireUint("deadline", (await chainTime(touchstone)) + validFor, 40);
+  const deadline = await deadlineIn(touchstone, validFor);
   return { manifest, device: claim.device, owner, deadline };
 }
 

@@ -14,6 +14,15 @@ import type { TypedMessage } from "./typed-data.js";
  *         behind a node; INVALID_ARGUMENT for a public key or signature of another length than the contracts take.
  */
 export async function askProof(argument: string, prover: Prover, message: TypedMessage): Promise<KeyProof> {
+  // Callers without types reach this too.
+  const given: unknown = prover;
+  if (typeof given !== "object" || given === null) {
+    throw new TouchstoneError(
+      "INVALID_ARGUMENT",
+      `${argument}: ${String(given)} is neither a key nor a proof: give the key, or the proof that it made of this message.`,
+      { details: { argument } },
+    );
+  }
   const { publicKey, signature } = await askKey(argument, () => proofBy(prover, message));
   requireHex(`${argument}.publicKey`, publicKey);
   requireHex(`${argument}.signature`, signature);

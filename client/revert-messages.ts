@@ -11,15 +11,25 @@ import {
 
 type RevertMessages = { readonly [N in ContractErrorName]: (args: ContractErrorArgs<N>) => string };
 
+/** What to do about a device in the wrong status, by status. */
+const statusAdvice: readonly string[] = [
+  "enrol it first, or correct the id.",
+  "it is in service; suspend it first, if it is to be resumed.",
+  "resume it first. A suspended device changes hands by an offer or a named voucher, and rotates its key without the old one's " +
+    "consent.",
+  "a retired device is out of service for ever.",
+];
+
 /** For each error of the contracts: what is wrong, with the value, and what to do about it. */
 export const revertMessages: RevertMessages = {
   // Of all contracts
   IdReserved: ({ id }) => `${id} is reserved (zero or a precompile) and can be nobody's id: give another one.`,
   CallerNotGovernor: ({ fleet, caller }) =>
-    `Only the governor of the fleet ${fleet} may do this, and ${caller} is not: send from the governor's account.`,
+    `Only the governor of the fleet ${fleet} may do this, and ${caller} is not: send from the governor's account, or give its ` +
+    "signature where the call takes one.",
   CallerLacksPermission: ({ fleet, caller, permission }) =>
     `${caller} lacks ${permissionList(permission)} in the fleet ${fleet}: send from its governor's account or a member's ` +
-    "with that permission, or have a role given to the caller.",
+    "with that permission, have a role given to the caller, or give the owner's signature where the call takes one.",
   DeadlinePassed: ({ deadline }) =>
     `The message was valid until ${time(deadline)} and no longer: have it signed again with a later deadline.`,
   KeyProofInvalid: ({ keyId, digest }) =>
@@ -66,10 +76,13 @@ export const revertMessages: RevertMessages = {
   DeviceAlreadyEnrolled: ({ device, owner }) =>
     `The device ${device} is enrolled already and belongs to ${owner}: only that owner can give it away.`,
   DeviceStatusInvalid: ({ device, status }) =>
-    `The device ${device} is ${name(deviceStatuses, status)}, and this cannot be done with a device in that status.`,
+    `The device ${device} is ${name(deviceStatuses, status)}, and this cannot be done with a device in that status: ` +
+    (statusAdvice[Number(status)] ?? "correct the id."),
   PublicKeyMismatch: ({ keyId, publicKey }) =>
-    `${publicKey === "0x" ? "No public key was given, but" : `The public key ${publicKey} is not that of`} the device's key ` +
-    `${keyId}: give the 64 bytes qx ‖ qy of its present P-256 key, or nothing if the key is an account.`,
+    publicKey === "0x"
+      ? `No public key was given, and the device's key ${keyId} is a P-256 key: give its 64 bytes qx ‖ qy.`
+      : `The public key ${publicKey} is not that of the device's key ${keyId}: give the 64 bytes qx ‖ qy of its present P-256 ` +
+        "key, or nothing if the key is an account.",
   DeviceChangedInBlock: ({ device, blockNumber }) =>
     `The DID document of ${device} changed in block ${blockNumber} already: send again in the next block.`,
   DeadlineTooFar: ({ deadline, latest }) =>
@@ -89,8 +102,8 @@ export const revertMessages: RevertMessages = {
   ManifestTermsMismatch: ({ manifest }) =>
     `These are not the terms of the manifest ${manifest}: give vendor, root, count and voucherRequired as they were published.`,
   ManifestNoLongerValid: ({ manifest, reason }) =>
-    `The maker revoked the manifest ${manifest}, with the reason ${reason} of RFC 5280: enrol the device as a single one, ` +
-    "with manifest 0, if you trust it nevertheless.",
+    `The maker revoked the manifest ${manifest}, with the reason ${reason} of RFC 5280, for good: to enrol a device of it that ` +
+    "you trust nevertheless, enrol it as a single one, with manifest 0.",
   RevocationReasonInvalid: ({ reason }) =>
     `${reason} is no reason of RFC 5280 to revoke something for good: give 0 to 5, 9 or 10.`,
   DeviceNotInManifest: ({ manifest, device }) =>

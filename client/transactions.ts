@@ -10,6 +10,7 @@ import {
   type TransactionResponse,
 } from "ethers";
 
+import { requireUint } from "./arguments.js";
 import type { Touchstone } from "./connect.js";
 import { TouchstoneError } from "./errors.js";
 import { eventsIn, type TouchstoneEvent } from "./events.js";
@@ -38,6 +39,18 @@ export async function chainTime(touchstone: Touchstone): Promise<bigint> {
   if (block === null)
     throw new TouchstoneError("RPC_FAILED", "The node has no latest block: wait until it has synchronised.");
   return BigInt(block.timestamp);
+}
+
+/**
+ * The deadline of a message that is made now.
+ *
+ * @param validFor Seconds from the latest block.
+ * @returns Unix seconds.
+ * @throws TouchstoneError INVALID_ARGUMENT unless it is a bigint from 0 that fits 40 bits.
+ */
+export async function deadlineIn(touchstone: Touchstone, validFor: bigint): Promise<bigint> {
+  requireUint("validFor", validFor, 40);
+  return requireUint("validFor", (await chainTime(touchstone)) + validFor, 40);
 }
 
 /**

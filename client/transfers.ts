@@ -7,7 +7,7 @@ import type { KeyProof, Prover } from "./keys.js";
 import { askProof } from "./proofs.js";
 import { presentKeyOf } from "./public-keys.js";
 import { ask } from "./reverts.js";
-import { chainTime, send, type SendOptions, type Sent } from "./transactions.js";
+import { deadlineIn, send, type SendOptions, type Sent } from "./transactions.js";
 import { redemptionMessage, transferAcceptanceMessage, transferVoucherMessage } from "./typed-data.js";
 
 export type { Published } from "./did-history.js";
@@ -69,7 +69,7 @@ export async function propose(
   const { touchstone, validFor = 7n * 86_400n } = options;
   const device = requireAddress("device", options.device);
   const newOwner = requireAddress("newOwner", options.newOwner);
-  const expiry = requireUint("expiry", (await chainTime(touchstone)) + validFor, 40);
+  const expiry = await deadlineIn(touchstone, validFor);
   return send(options, () => touchstone.deviceRegistry.proposeTransfer.populateTransaction(device, newOwner, expiry));
 }
 
@@ -110,8 +110,13 @@ export async function newVoucher(options: {
   validFor?: bigint;
 }): Promise<TransferVoucher> {
   const { touchstone, newOwner = NOBODY, validFor = 30n * 86_400n } = options;
-  const { id: device, epoch } = await get(options);
-  return checkedVoucher({ device, newOwner, epoch, deadline: (await chainTime(touchstone)) + validFor });
+  const { id: device, status, epoch } = await get(options);
+  if (status === "None" || status === "Retired") {
+    throw new TouchstoneError("INVALID_ARGUMENT", `device: ${device} is ${status}, and nobody can give it away.`, {
+      details: { device, status },
+    });
+  }
+  return checkedVoucher({ device, newOwner, epoch, deadline: await deadlineIn(touchstone, validFor) });
 }
 
 /**

@@ -24,6 +24,13 @@ describe("askProof", () => {
     expect(await askProof("byDevice", proof, message)).to.deep.equal(proof);
   });
 
+  it("names what is neither a key nor a proof", async () => {
+    for (const nothing of [undefined, null, "0x12"]) {
+      const error = await errorOf("INVALID_ARGUMENT", () => askProof("byOwner", nothing as never, message));
+      expect(error.message).to.contain("byOwner").and.contain(String(nothing));
+    }
+  });
+
   it("says that the key did not sign, and why", async () => {
     const locked: Key = { ...key, prove: () => Promise.reject(new Error("TPM is locked")) };
     const error = await errorOf("SIGNING_FAILED", () => askProof("byDevice", locked, message));

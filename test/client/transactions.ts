@@ -5,7 +5,7 @@ import { network } from "hardhat";
 import { connectTouchstone } from "../../client/connect.js";
 import { readEvents } from "../../client/events.js";
 import * as roles from "../../client/roles.js";
-import { chainTime, send } from "../../client/transactions.js";
+import { chainTime, deadlineIn, send } from "../../client/transactions.js";
 import { ethers, loadFixture, networkHelpers, now } from "../support/chain.js";
 import { errorOf } from "../support/errors.js";
 import { providerWith, runnerWith } from "../support/provider.js";
@@ -216,6 +216,15 @@ describe("chainTime", () => {
     const { touchstone } = await loadFixture(deployTouchstone);
     await networkHelpers.time.increase(12_345n);
     expect(await chainTime(touchstone)).to.equal(await now());
+  });
+
+  it("is what deadlines count from, in seconds as bigint", async () => {
+    const { touchstone } = await loadFixture(deployTouchstone);
+    expect(await deadlineIn(touchstone, 60n)).to.equal((await now()) + 60n);
+    for (const wrong of [-1n, 2n ** 40n, 3600 as never, "60" as never]) {
+      const error = await errorOf("INVALID_ARGUMENT", () => deadlineIn(touchstone, wrong));
+      expect(error.message).to.contain("validFor").and.contain(String(wrong));
+    }
   });
 
   it("says so if the node has no block", async () => {

@@ -246,6 +246,14 @@ describe("transfers.propose, pending, cancel and accept", () => {
 });
 
 describe("transfers.newVoucher and transfers.termsOf", () => {
+  it("make no voucher for what nobody can give away", async () => {
+    const { touchstone, relayer } = await loadFixture(deployTouchstone);
+    const error = await errorUnsent("INVALID_ARGUMENT", () =>
+      transfers.newVoucher({ touchstone, device: relayer.address }),
+    );
+    expect(error.message).to.contain(relayer.address).and.contain("None");
+  });
+
   it("make a voucher for the present epoch, for a named owner or for whoever holds it", async () => {
     const { touchstone, other, device } = await loadFixture(deployMarket);
     await devices.revokeAll({ touchstone, device: device.id });
