@@ -308,7 +308,7 @@ class Run<Item> {
     if (rehearsed.length === 0) return;
     const fitting = await this.#fit(rehearsed);
     if (fitting === undefined) return;
-    const nonce = Math.max(await this.#outbox.nextNonce(), this.#nextNonce);
+    const nonce = Math.max(await this.#outbox.nextNonce(block), this.#nextNonce);
     await this.#attempt({ nonce, block, ...fitting, fees: await this.#outbox.fees() });
   }
 
@@ -494,6 +494,7 @@ class Run<Item> {
     const { signal, confirmations = 1 } = this.#options;
     let isSent = false;
     let since = performance.now();
+    let latest = -1;
     for (;;) {
       const fate = await this.#outbox.fateOf(this.#open, confirmations);
       if (fate !== undefined && fate.kind !== "settling") return this.#conclude(fate);
@@ -505,9 +506,12 @@ class Run<Item> {
         if (after !== undefined) continue;
         return this.#yieldTo(failure);
       }
-      // What is mined needs only blocks.
-      if (fate !== undefined) since = performance.now();
-      else if (performance.now() - since > this.#limits.patience) {
+      // What is mined needs only blocks, as long as some come.
+      if (fate !== undefined && fate.latest > latest) {
+        latest = fate.latest;
+        since = performance.now();
+      } else if (performance.now() - since > this.#limits.patience) {
+        if (fate !== undefined) throw this.#unsettled(fate.latest);
         if (!(await this.#raise())) throw this.#stuck();
         isSent = false;
         since = performance.now();
@@ -598,6 +602,17 @@ class Run<Item> {
       `The transaction ${hash ?? "without a known hash"} with nonce ${nonce} of ${this.#outbox.sender} is not mined after ` +
         `${this.#limits.patience} ms: see whether transactions with lower nonces wait, and whether limits.maxFeePerGas is too low.`,
       { details: { nonce, transactionHash: hash, sender: this.#outbox.sender } },
+    );
+  }
+
+  #unsettled(block: number): TouchstoneError {
+    const { nonce, hash } = at(this.#open, this.#open.length - 1);
+    const { sender } = this.#outbox;
+    return new TouchstoneError(
+      "TRANSACTION_STUCK",
+      `Nonce ${nonce} of ${sender} is used, but not settled, and no block followed block ${block} in ` +
+        `${this.#limits.patience} ms: see whether the chain makes blocks, as many as confirmations asks for.`,
+      { details: { nonce, transactionHash: hash, sender, block } },
     );
   }
 }

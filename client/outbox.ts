@@ -34,8 +34,8 @@ export type Fate =
   | { kind: "mined"; attempt: number; receipt: TransactionReceipt }
   /** Another transaction was, after which block at the latest; its hash is unknown if the node has forgotten the past. */
   | { kind: "taken"; block: number; hash: string | undefined }
-  /** The nonce is used, but the block is too young to be relied on. */
-  | { kind: "settling" };
+  /** The nonce is used, but the block is too young to be relied on; `latest` is the latest block now. */
+  | { kind: "settling"; latest: number };
 
 /** What a transaction offers for its gas, in wei. */
 export type Fees =
@@ -46,8 +46,8 @@ export type Fees =
 /** Sends transactions of one account, whose nonces, contents and fates its user keeps. */
 export interface Outbox {
   readonly sender: string;
-  /** The next nonce, behind all that the node knows of. */
-  nextNonce(): Promise<number>;
+  /** The next nonce, behind all that the node knows of, and all that was mined until `block` in any case. */
+  nextNonce(block: number): Promise<number>;
   /** What a transaction should offer now. */
   fees(): Promise<Fees>;
   /** What to offer in place of an attempt that the market has outgrown; undefined if it has not. */
@@ -147,7 +147,8 @@ export async function openOutbox(options: {
 
   return {
     sender,
-    nextNonce: () => countAt("pending"),
+    // Providers of ethers answer the same question from memory for a quarter of a second; the state after a block stays true.
+    nextNonce: async (block) => Math.max(await countAt("pending"), await countAt(block)),
     fees,
     async raisedFees(attempt) {
       const [now, before] = [await fees(), Transaction.from(attempt.transaction)];
@@ -188,26 +189,27 @@ export async function openOutbox(options: {
         if (hash === undefined) continue;
         const receipt = await persist(persistence, () => provider.getTransactionReceipt(hash));
         if (receipt === null) continue;
-        const isDeep = confirmations <= 1 || (await depthOf(receipt.blockNumber)) >= confirmations;
-        return isDeep ? { kind: "mined", attempt: index, receipt } : { kind: "settling" };
+        if (confirmations <= 1) return { kind: "mined", attempt: index, receipt };
+        const latest = await persist(persistence, () => latestBlock(provider));
+        const isDeep = latest - receipt.blockNumber + 1 >= confirmations;
+        return isDeep ? { kind: "mined", attempt: index, receipt } : { kind: "settling", latest };
       }
       // Asked in this order, because a block may be mined in between.
       if ((await countAt("latest")) <= first.nonce) return undefined;
-      const block = (await persist(persistence, () => latestBlock(provider))) - (confirmations - 1);
+      const latest = await persist(persistence, () => latestBlock(provider));
+      const block = latest - (confirmations - 1);
       // A node that lags behind the one that answered before, or a block that is too young.
-      if (block <= first.block || (await countAt(block)) <= first.nonce) return { kind: "settling" };
+      if (block < 0 || (await countAt(block)) <= first.nonce) return { kind: "settling", latest };
+      // It was used before the attempts, so that none of them can be mined: no later block needs to come.
+      if (block <= first.block) return { kind: "taken", block: first.block, hash: undefined };
       const user = await findUser(first.nonce, first.block, block);
       if (user === undefined) return { kind: "taken", block, hash: undefined };
       const index = attempts.findIndex((attempt) => isSameCall(Transaction.from(attempt.transaction), user));
       if (index === -1) return { kind: "taken", block, hash: user.hash };
       const receipt = await persist(persistence, () => provider.getTransactionReceipt(user.hash));
-      return receipt === null ? { kind: "settling" } : { kind: "mined", attempt: index, receipt };
+      return receipt === null ? { kind: "settling", latest } : { kind: "mined", attempt: index, receipt };
     },
   };
-
-  async function depthOf(block: number): Promise<number> {
-    return (await persist(persistence, () => latestBlock(provider))) - block + 1;
-  }
 }
 
 function requireSigner(runner: ContractRunner): Signer {

@@ -145,6 +145,57 @@ describe("lifecycle, when it is interrupted", () => {
       expect(records).to.have.lengthOf(2);
     });
 
+    it(`plans again when the nonce was used before the attempt, though no block follows: ${name}`, async () => {
+      const operator = await loadFixture(deployOperator);
+      const { touchstone } = operator;
+      const sender = addressOf(operator);
+      const enrollments = await enrollmentsOf(touchstone, await deviceKeys(2), sender);
+      await as(operator, ethers.provider).sendTransaction({ to: sender });
+      // Until somebody asks for fees, and so is about to sign, the node tells what was so before.
+      let isBehind = true;
+      const provider = providerWith({
+        async getTransactionCount(address, block) {
+          return (await ethers.provider.getTransactionCount(address, block)) - (isBehind ? 1 : 0);
+        },
+        getFeeData() {
+          isBehind = false;
+          return ethers.provider.getFeeData();
+        },
+      });
+      const journal = fileIn("journal");
+      const result = await lifecycle.enrollMany({
+        touchstone: touchstone.connect(as(operator, provider)),
+        enrollments,
+        journal,
+        limits: HASTE,
+      });
+      await expectEnrolledOnce({ touchstone, sender, enrollments, result });
+      const records = (await readFile(journal, "utf8")).split("\n").filter((line) => line.includes('"taken"'));
+      expect(records).to.have.lengthOf(1);
+    });
+
+    it(`takes no nonce that is used already from a provider that remembers: ${name}`, async () => {
+      const operator = await loadFixture(deployOperator);
+      const { touchstone } = operator;
+      const sender = addressOf(operator);
+      const enrollments = await enrollmentsOf(touchstone, await deviceKeys(2), sender);
+      const remembered = await ethers.provider.getTransactionCount(sender, "pending");
+      await as(operator, ethers.provider).sendTransaction({ to: sender });
+      const provider = providerWith({
+        getTransactionCount: (address, block) =>
+          block === "pending" ? Promise.resolve(remembered) : ethers.provider.getTransactionCount(address, block),
+      });
+      const journal = fileIn("journal");
+      const result = await lifecycle.enrollMany({
+        touchstone: touchstone.connect(as(operator, provider)),
+        enrollments,
+        journal,
+        limits: HASTE,
+      });
+      await expectEnrolledOnce({ touchstone, sender, enrollments, result });
+      expect(await readFile(journal, "utf8")).not.to.contain('"taken"');
+    });
+
     it(`waits behind another transaction of the account that took the nonce: ${name}`, async () => {
       const operator = await loadFixture(deployOperator);
       const { touchstone } = operator;
@@ -273,11 +324,11 @@ describe("lifecycle, when it is interrupted", () => {
     const operator = await loadFixture(deployOperator);
     const { touchstone, wallet } = operator;
     const enrollments = await enrollmentsOf(touchstone, await deviceKeys(1), wallet.address);
-    let looks = 0;
+    // Each look finds a new block, so that there is always something to wait for.
     const provider = providerWith({
       async getTransactionReceipt(hash) {
         const receipt = await ethers.provider.getTransactionReceipt(hash);
-        if (receipt !== null && looks++ > 3) await networkHelpers.mine();
+        if (receipt !== null) await networkHelpers.mine();
         return receipt;
       },
     });
@@ -288,6 +339,23 @@ describe("lifecycle, when it is interrupted", () => {
     });
     const receipt = await ethers.provider.getTransactionReceipt(transactions[0]!);
     expect(await ethers.provider.getBlockNumber()).to.be.at.least(receipt!.blockNumber + 3);
+  });
+
+  it("gives up waiting for blocks that do not come, and goes on when they do", async () => {
+    const { touchstone, wallet } = await loadFixture(deployOperator);
+    const enrollments = await enrollmentsOf(touchstone, await deviceKeys(2), wallet.address);
+    const journal = fileIn("journal");
+    const options = { touchstone: touchstone.connect(wallet), enrollments, journal, confirmations: 3 };
+    const run = () => lifecycle.enrollMany({ ...options, limits: { ...HASTE, patience: 30 } });
+    for (let round = 0; round < 2; round++) {
+      const { details, message } = await errorOf("TRANSACTION_STUCK", run);
+      expect(details).to.include({ sender: wallet.address, journal, block: await ethers.provider.getBlockNumber() });
+      expect(message)
+        .to.contain("confirmations")
+        .and.to.match(/Run again with the journal .* to go on\.$/);
+    }
+    await networkHelpers.mine(2);
+    await expectEnrolledOnce({ touchstone, sender: wallet.address, enrollments, result: await run() });
   });
 
   it("ends when it is cancelled, and goes on later", async () => {
@@ -328,6 +396,38 @@ describe("lifecycle, when it is interrupted", () => {
     await networkHelpers.mine();
     const result = await lifecycle.enrollMany(options);
     await expectEnrolledOnce({ touchstone, sender: wallet.address, enrollments, result });
+  });
+
+  it("does one run after the other through a provider that remembers its answers, as those of ethers do", async function () {
+    this.timeout(60_000);
+    const server = await network.createServer();
+    const { address, port } = await server.listen();
+    const provider = new JsonRpcProvider(`http://${address}:${port}`);
+    try {
+      const faucet = await provider.getSigner(0);
+      const addresses = await deployContracts(faucet);
+      const wallet = new Wallet(Wallet.createRandom().privateKey, provider);
+      await (await faucet.sendTransaction({ to: wallet, value: 10n ** 18n })).wait();
+      const keys = await deviceKeys(4);
+      for (const [place, runner] of [wallet, await provider.getSigner(1)].entries()) {
+        const touchstone = await connectTouchstone({ runner, addresses });
+        const own = keys.slice(place * 2, place * 2 + 2);
+        const ids = own.map(({ id }) => id);
+        const enrollments = await enrollmentsOf(touchstone, own, await runner.getAddress());
+        const journal = (name: string) => fileIn(`${name}-${place}`);
+        const limits = { ...HASTE, patience: 5_000 };
+        const results = [
+          await lifecycle.enrollMany({ touchstone, enrollments, journal: journal("enrolled"), limits }),
+          await lifecycle.suspendMany({ touchstone, devices: ids, journal: journal("suspended"), limits }),
+          await lifecycle.resumeMany({ touchstone, devices: ids, journal: journal("resumed"), limits }),
+          await lifecycle.retireMany({ touchstone, devices: ids, journal: journal("retired"), limits }),
+        ];
+        for (const result of results) expect(result).to.include({ done: 2, alreadyDone: 0, refused: 0 });
+      }
+    } finally {
+      provider.destroy();
+      await server.close();
+    }
   });
 
   it("goes on after kill -9, as often as it takes", async function () {
