@@ -28,6 +28,11 @@ export interface BulkWork<Item> {
   questionOf(item: Item): string;
   /** Whether the answer says that nothing is left to do. */
   isDone(item: Item, answer: string): boolean;
+  /**
+   * Whether the answer says that what was done is not so any more, and that the contract takes it again; not merely that it is
+   * over. Left out where that cannot be.
+   */
+  isUndone?(item: Item, answer: string): boolean;
   /** The encoded calls. Asked only for items that are to be sent next, with the state after `block`. */
   encode(items: readonly Item[], block: number): Promise<readonly string[]>;
 }
@@ -80,7 +85,10 @@ export interface BulkProgress {
 export interface BulkOptions {
   /** The contracts, connected with the signer who sends. A signer that its node signs for must keep the nonces it is given. */
   touchstone: Touchstone;
-  /** Path of the file in which the run keeps what it does; one for each piece of work. The same file goes on with the same work. */
+  /**
+   * Path of the file in which the run keeps what it does. The same file goes on with the same run; it never begins another one.
+   * So give each run of work a file of its own, never a fixed name: to suspend the same devices again later is new work.
+   */
   journal: string;
   /** Called whenever items are settled. */
   onProgress?: (progress: BulkProgress) => void;
@@ -122,6 +130,7 @@ export interface BulkResult {
  * @throws TouchstoneError
  *   - INVALID_ARGUMENT, RUNNER_READ_ONLY, SIGNING_FAILED;
  *   - JOURNAL_LOCKED, JOURNAL_MISMATCH, JOURNAL_INVALID, JOURNAL_FAILED, FILE_MISSING, FILE_IS_DIRECTORY, FILE_UNREADABLE;
+ *   - JOURNAL_ENDED if the journal's work had ended, and was undone since: `details.undone` has the ids;
  *   - to go on after: CHAIN_UNREACHABLE, RPC_FAILED, INSUFFICIENT_FUNDS, NONCE_CONFLICT, TRANSACTION_STUCK, CANCELLED.
  */
 export async function carryOut<Item>(options: BulkOptions, work: BulkWork<Item>): Promise<BulkResult> {
@@ -206,13 +215,43 @@ class Run<Item> {
   }
 
   async finish(): Promise<BulkResult> {
+    if (this.#journal.records.length > 0 && this.#hasEnded()) await this.#requireLasting();
     this.#tell();
     for (;;) {
       requireNotAborted(this.#options.signal);
       if (this.#open.length > 0) await this.#settle();
-      else if (this.#outcomes.every((outcome) => outcome !== undefined)) return this.#result();
+      else if (this.#hasEnded()) return this.#result();
       else await this.#begin();
     }
+  }
+
+  #hasEnded(): boolean {
+    return this.#open.length === 0 && this.#outcomes.every((outcome) => outcome !== undefined);
+  }
+
+  /**
+   * A journal that has ended answers for what it did, not for what somebody undid later: whoever gives it again may well want
+   * that to be done again. What can never be done again, as of a device that is retired by now, is no such case.
+   */
+  async #requireLasting(): Promise<void> {
+    const { touchstone, journal } = this.#options;
+    const work = this.#work;
+    const { contract } = work;
+    if (work.isUndone === undefined) return;
+    const done = work.items.filter((_, index) => this.#outcomes[index]?.outcome !== "Refused");
+    const questions = done.map((item) => work.questionOf(item));
+    const block = await this.#latest();
+    const answers = await persist(this.#persistence, () => askMany({ touchstone, contract, questions, block }));
+    const undone = done
+      .filter((item, place) => work.isUndone?.(item, at(answers, place)) === true)
+      .map((item) => work.idOf(item));
+    if (undone.length === 0) return;
+    throw new TouchstoneError(
+      "JOURNAL_ENDED",
+      `The work of ${journal} ended, and ${undone.length} of ${done.length} devices are not so any more: ` +
+        "give a new journal to do it again.",
+      { details: { journal, undone, done: done.length } },
+    );
   }
 
   // ---------------------------------------------------------------- records
@@ -650,7 +689,7 @@ function digestOf<Item>(work: BulkWork<Item>): string {
 
 /** Whether the same again would end in the same way. */
 function isFinal({ code }: TouchstoneError): boolean {
-  return code === "CONTRACT_REVERTED" || code === "INVALID_ARGUMENT";
+  return code === "CONTRACT_REVERTED" || code === "INVALID_ARGUMENT" || code === "JOURNAL_ENDED";
 }
 
 function requireLimits(limits: BulkLimits): BulkLimits {

@@ -52,6 +52,8 @@ export type ErrorCode =
   | "JOURNAL_INVALID"
   /** The journal is of other work. */
   | "JOURNAL_MISMATCH"
+  /** The work of the journal ended, and was undone since. */
+  | "JOURNAL_ENDED"
   /** Someone else works with the journal now. */
   | "JOURNAL_LOCKED"
   /** The journal cannot be written: nothing is sent that is not in it. */

@@ -55,6 +55,8 @@ export function enrollMany(options: BulkOptions & { enrollments: readonly Proven
       if (status === "None" || status === "Retired") return false;
       return owner === enrollment.owner && scheme === enrollment.scheme && manifest === enrollment.manifest;
     },
+    // One that was transferred or retired since cannot be enrolled again; only blocks that the chain took back undo this.
+    isUndone: (_, answer) => decodeDevice(touchstone, answer).status === "None",
     encode: (items) =>
       Promise.all(
         items.map(async ({ enrollment, byDevice, byOwner }) => {
@@ -105,6 +107,8 @@ export function retireMany(options: BulkOptions & { devices: readonly string[] }
     items: options.devices.map((device) => requireAddress("devices", device)),
     contentOf: (device) => [device],
     isDone: (_, answer) => decodeDevice(touchstone, answer).status === "Retired",
+    // It is for ever, unless the chain took its blocks back.
+    isUndone: (_, answer) => ["Active", "Suspended"].includes(decodeDevice(touchstone, answer).status),
     encode: (items) => Promise.resolve(items.map((device) => abi.encodeFunctionData("retire", [device]))),
   });
 }
@@ -139,6 +143,9 @@ function keyWork(
     items: options.devices.map(checkedDevice),
     contentOf: ({ device, publicKey = "" }) => [device, publicKey],
     isDone: (_, answer) => decodeDevice(touchstone, answer).status === outcome,
+    // A device that is retired by now can be neither suspended nor resumed.
+    isUndone: (_, answer) =>
+      decodeDevice(touchstone, answer).status === (outcome === "Suspended" ? "Active" : "Suspended"),
     async encode(items, block) {
       const devices = items.filter(({ publicKey }) => publicKey === undefined).map(({ device }) => device);
       const found = await publicKeysOf({ touchstone, devices, block, signal });

@@ -430,6 +430,49 @@ describe("lifecycle.suspendMany, resumeMany and retireMany", () => {
     }
   });
 
+  it("do not take what a journal once did for what is so now", async () => {
+    const fleet = await loadFixture(deployFleetOfSix);
+    const { touchstone, keys, wallet } = fleet;
+    const ids = keys.map(({ id }) => id);
+    const options = { touchstone, devices: ids, limits: HASTE };
+    const suspend = { ...options, journal: fileIn("suspended") };
+    const resume = { ...options, journal: fileIn("resumed") };
+    const first = await lifecycle.suspendMany(suspend);
+    expect(await lifecycle.suspendMany(suspend)).to.deep.equal(first);
+    const second = await lifecycle.resumeMany(resume);
+
+    const nonce = await wallet.getNonce();
+    const error = await errorOf("JOURNAL_ENDED", () => lifecycle.suspendMany(suspend));
+    expect(error.message).to.equal(
+      `The work of ${suspend.journal} ended, and 6 of 6 devices are not so any more: give a new journal to do it again.`,
+    );
+    expect(error.details).to.deep.equal({ journal: suspend.journal, undone: ids, done: 6 });
+    expect(await lifecycle.resumeMany(resume)).to.deep.equal(second);
+    expect(await wallet.getNonce()).to.equal(nonce);
+
+    await lifecycle.suspendMany({ ...suspend, devices: ids.slice(0, 2), journal: fileIn("two") });
+    const { details } = await errorOf("JOURNAL_ENDED", () => lifecycle.resumeMany(resume));
+    expect(details).to.deep.equal({ journal: resume.journal, undone: ids.slice(0, 2), done: 6 });
+    expect(await lifecycle.suspendMany({ ...suspend, journal: fileIn("anew") })).to.include({
+      done: 4,
+      alreadyDone: 2,
+    });
+  });
+
+  it("treat work on devices as ended that can never be done again, and count none that was refused", async () => {
+    const { touchstone, keys } = await loadFixture(deployFleetOfSix);
+    const [retired, ...rest] = keys.map(({ id }) => id) as [string, ...string[]];
+    const options = { touchstone, limits: HASTE };
+    await lifecycle.retireMany({ ...options, devices: [retired], journal: fileIn("retired") });
+    const suspend = { ...options, devices: [retired, ...rest], journal: fileIn("suspended") };
+    const first = await lifecycle.suspendMany(suspend);
+    expect(first).to.include({ done: 5, refused: 1 });
+    await lifecycle.retireMany({ ...options, devices: rest, journal: fileIn("rest") });
+    const { items, ...counts } = await lifecycle.suspendMany(suspend);
+    expect(items).to.have.lengthOf(6);
+    expect(counts).to.deep.equal({ done: 5, alreadyDone: 0, refused: 1, transactions: first.transactions });
+  });
+
   it("find a key behind other changes of the document", async () => {
     const fleet = await loadFixture(deployFleetOfSix);
     const { touchstone, keys } = fleet;
