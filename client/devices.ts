@@ -1,14 +1,14 @@
 import { requireAddress, requireUint, ZERO_HASH } from "./arguments.js";
 import type { Touchstone } from "./connect.js";
 import { didOf } from "./did.js";
-import { checkedEnrollment, schemeOf, type Enrollment } from "./enrollments.js";
+import { checkedEnrollment, proveEnrollment, schemeOf, type Enrollment, type ProvenEnrollment } from "./enrollments.js";
 import { deviceStatuses, nameOf, numberOf, type DeviceStatus } from "./enumerations.js";
 import { Scheme, type Prover } from "./keys.js";
 import { askProof } from "./proofs.js";
 import { presentKeyOf } from "./public-keys.js";
 import { ask } from "./reverts.js";
 import { deadlineIn, send, type SendOptions, type Sent } from "./transactions.js";
-import { enrollmentMessage, keyRotationMessage } from "./typed-data.js";
+import { keyRotationMessage } from "./typed-data.js";
 
 export type { Enrollment } from "./enrollments.js";
 
@@ -66,14 +66,10 @@ export async function newEnrollment(options: {
  * @param options.byOwner The account of the owner's governor, or its proof; left out if the sender is the governor or
  *        a member with Enroll.
  */
-export async function enroll(
-  options: SendOptions & { enrollment: Enrollment; byDevice: Prover; byOwner?: Prover },
-): Promise<Sent> {
-  const { touchstone, byDevice, byOwner } = options;
+export async function enroll(options: SendOptions & ProvenEnrollment): Promise<Sent> {
+  const { touchstone } = options;
   const enrollment = checkedEnrollment(options.enrollment);
-  const message = enrollmentMessage(touchstone.domains.DeviceRegistry, enrollment);
-  const deviceProof = await askProof("byDevice", byDevice, message);
-  const ownerSignature = byOwner === undefined ? "0x" : (await askProof("byOwner", byOwner, message)).signature;
+  const { deviceProof, ownerSignature } = await proveEnrollment(touchstone, { ...options, enrollment });
   return send(options, () =>
     touchstone.deviceRegistry.enroll.populateTransaction(enrollment, deviceProof, ownerSignature),
   );

@@ -1,6 +1,9 @@
 import { requireAddress, requireHex, requireUint } from "./arguments.js";
+import type { Touchstone } from "./connect.js";
 import { nameOf, numberOf } from "./enumerations.js";
-import { Scheme } from "./keys.js";
+import { Scheme, type KeyProof, type Prover } from "./keys.js";
+import { askProof } from "./proofs.js";
+import { enrollmentMessage } from "./typed-data.js";
 
 /** The message by which a device names its owner; the device signs it, and the owner too unless it sends. */
 export interface Enrollment {
@@ -15,6 +18,34 @@ export interface Enrollment {
   metadataHash: string;
   /** Unix seconds. */
   deadline: bigint;
+}
+
+/** An enrolment with what proves it. */
+export interface ProvenEnrollment {
+  enrollment: Enrollment;
+  /** The device's key, or its proof over the enrolment. */
+  byDevice: Prover;
+  /** The account of the owner's governor, or its proof; left out if the sender is the governor or a member with Enroll. */
+  byOwner?: Prover;
+}
+
+/**
+ * Has device and owner prove an enrolment.
+ *
+ * @param suffix Behind the names of the keys, in messages.
+ * @returns What the contract takes: no owner signature if the sender speaks for the owner.
+ * @throws TouchstoneError as askProof.
+ */
+export async function proveEnrollment(
+  touchstone: Touchstone,
+  { enrollment, byDevice, byOwner }: ProvenEnrollment,
+  suffix = "",
+): Promise<{ deviceProof: KeyProof; ownerSignature: string }> {
+  const message = enrollmentMessage(touchstone.domains.DeviceRegistry, enrollment);
+  const deviceProof = await askProof(`byDevice${suffix}`, byDevice, message);
+  const ownerSignature =
+    byOwner === undefined ? "0x" : (await askProof(`byOwner${suffix}`, byOwner, message)).signature;
+  return { deviceProof, ownerSignature };
 }
 
 /** @throws TouchstoneError INVALID_ARGUMENT for what is no enrolment. */

@@ -17,6 +17,7 @@ import {
 import { TouchstoneError } from "./errors.js";
 import { readEvents } from "./events.js";
 import { hashFile, type FileDigest, type FileProgress } from "./files.js";
+import { classIdOf } from "./hardware-classes.js";
 import type { Key } from "./keys.js";
 import { askProof } from "./proofs.js";
 import { ask } from "./reverts.js";
@@ -123,10 +124,8 @@ export interface Verification {
 
 /** The id of a product. */
 export function productIdOf(name: ProductName): string {
-  const { vendor, hardwareClass, component } = checkedName(name);
-  const coder = AbiCoder.defaultAbiCoder();
-  const classId = keccak256(coder.encode(["address", "bytes32"], [vendor, hardwareClass]));
-  return keccak256(coder.encode(["bytes32", "bytes32"], [classId, component]));
+  const { component, ...hardware } = checkedName(name);
+  return keccak256(AbiCoder.defaultAbiCoder().encode(["bytes32", "bytes32"], [classIdOf(hardware), component]));
 }
 
 /**

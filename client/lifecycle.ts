@@ -2,23 +2,13 @@ import { requireAddress, requireHex } from "./arguments.js";
 import { carryOut, type BulkOptions, type BulkResult, type BulkWork } from "./bulk.js";
 import type { Touchstone } from "./connect.js";
 import type { Device } from "./devices.js";
-import { checkedEnrollment, schemeOf, type Enrollment } from "./enrollments.js";
+import { checkedEnrollment, proveEnrollment, schemeOf, type ProvenEnrollment } from "./enrollments.js";
 import { deviceStatuses, nameOf, type DeviceStatus } from "./enumerations.js";
-import { keyIdOf, type Scheme, type Prover } from "./keys.js";
-import { askProof } from "./proofs.js";
+import { keyIdOf, type Scheme } from "./keys.js";
 import { publicKeysOf } from "./public-keys.js";
-import { enrollmentMessage } from "./typed-data.js";
 
+export type { ProvenEnrollment } from "./enrollments.js";
 export type { BulkItem, BulkLimits, BulkOptions, BulkProgress, BulkResult } from "./bulk.js";
-
-/** An enrolment with what proves it, as `devices.enroll` takes them. */
-export interface ProvenEnrollment {
-  enrollment: Enrollment;
-  /** The device's key, or its proof over the enrolment. */
-  byDevice: Prover;
-  /** The account of the owner's governor, or its proof; left out if the sender is the governor or a member with Enroll. */
-  byOwner?: Prover;
-}
 
 /** A device, with its present public key if the caller knows it: 64 bytes qx ‖ qy, or "0x" for an account. */
 export interface DeviceAndKey {
@@ -59,14 +49,10 @@ export function enrollMany(options: BulkOptions & { enrollments: readonly Proven
     isUndone: (_, answer) => decodeDevice(touchstone, answer).status === "None",
     encode: (items) =>
       Promise.all(
-        items.map(async ({ enrollment, byDevice, byOwner }) => {
-          const message = enrollmentMessage(touchstone.domains.DeviceRegistry, enrollment);
-          const proof = await askProof(`byDevice of ${enrollment.device}`, byDevice, message);
-          const consent =
-            byOwner === undefined
-              ? "0x"
-              : (await askProof(`byOwner of ${enrollment.device}`, byOwner, message)).signature;
-          return abi.encodeFunctionData("enroll", [enrollment, proof, consent]);
+        items.map(async (item) => {
+          const { enrollment } = item;
+          const { deviceProof, ownerSignature } = await proveEnrollment(touchstone, item, ` of ${enrollment.device}`);
+          return abi.encodeFunctionData("enroll", [enrollment, deviceProof, ownerSignature]);
         }),
       ),
   });

@@ -1,18 +1,20 @@
-import { AbiCoder, keccak256 } from "ethers";
+import { ZeroAddress } from "ethers";
 
 import { requireAddress, requireHex, requireName, requireUint } from "./arguments.js";
 import { verifyClaimPackage, type ClaimPackage, type SignedVoucher } from "./claim-packages.js";
 import type { Touchstone } from "./connect.js";
 import * as devices from "./devices.js";
+import { proveEnrollment } from "./enrollments.js";
 import { TouchstoneError } from "./errors.js";
 import { readEvents } from "./events.js";
+import { classIdOf } from "./hardware-classes.js";
 import type { Key, Prover } from "./keys.js";
 import type { ManifestHeader } from "./manifest-files.js";
 import type { ManifestTerms } from "./manifest-leaves.js";
 import { askProof } from "./proofs.js";
 import { ask } from "./reverts.js";
 import { chainTime, deadlineIn, send, type SendOptions, type Sent } from "./transactions.js";
-import { enrollmentMessage, makerVoucherMessage } from "./typed-data.js";
+import { makerVoucherMessage } from "./typed-data.js";
 
 /** Why a manifest is revoked, by the numbers of RFC 5280. */
 export const revocationReasons = {
@@ -205,13 +207,11 @@ export async function enroll(
     byOwner?: Prover;
   },
 ): Promise<Sent> {
-  const { touchstone, claim, enrollment, byDevice, byOwner } = options;
+  const { touchstone, claim, enrollment } = options;
   const manifest = await checkClaim(options);
   requireSameDevice(enrollment, { manifest, device: claim.device, scheme: claim.scheme });
   const voucher = await requireVoucher(touchstone, claim, requireAddress("owner", enrollment.owner));
-  const message = enrollmentMessage(touchstone.domains.DeviceRegistry, enrollment);
-  const deviceProof = await askProof("byDevice", byDevice, message);
-  const ownerSignature = byOwner === undefined ? "0x" : (await askProof("byOwner", byOwner, message)).signature;
+  const { deviceProof, ownerSignature } = await proveEnrollment(touchstone, options);
   const { terms, index, serialHash } = claim;
   const manifestProof = { terms, index, serialHash, path: [...claim.path], ...voucher };
   return send(options, () =>
@@ -319,7 +319,7 @@ async function revocationOf(
       details,
     });
   }
-  const classId = keccak256(AbiCoder.defaultAbiCoder().encode(["address", "bytes32"], [terms.vendor, hardwareClass]));
+  const classId = classIdOf({ vendor: terms.vendor, hardwareClass });
   if (!isPublished || state.classId !== classId) {
     throw new TouchstoneError(
       "MANIFEST_MISMATCH",
@@ -353,7 +353,7 @@ async function requireVoucher(
   owner: string,
 ): Promise<{ voucherBy: string; voucherDeadline: bigint; voucherSignature: string }> {
   const { device, terms, voucher } = claim;
-  if (!terms.voucherRequired) return { voucherBy: `0x${"00".repeat(20)}`, voucherDeadline: 0n, voucherSignature: "0x" };
+  if (!terms.voucherRequired) return { voucherBy: ZeroAddress, voucherDeadline: 0n, voucherSignature: "0x" };
   if (voucher === undefined) {
     throw new TouchstoneError(
       "VOUCHER_MISSING",

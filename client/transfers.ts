@@ -1,3 +1,5 @@
+import { ZeroAddress } from "ethers";
+
 import { requireAddress, requireUint } from "./arguments.js";
 import type { Touchstone } from "./connect.js";
 import { get } from "./devices.js";
@@ -53,8 +55,6 @@ export interface RedeemOptions extends SendOptions {
   publicKey?: string;
 }
 
-const NOBODY = `0x${"00".repeat(20)}`;
-
 // ------------------------------------------------------------------ offers
 
 /**
@@ -92,7 +92,7 @@ export async function pending(options: {
 }): Promise<PendingTransfer | undefined> {
   const device = requireAddress("device", options.device);
   const { newOwner, expiry } = await ask(() => options.touchstone.deviceRegistry.pendingTransferOf(device));
-  return newOwner === NOBODY ? undefined : { newOwner, expiry };
+  return newOwner === ZeroAddress ? undefined : { newOwner, expiry };
 }
 
 // ------------------------------------------------------------------ vouchers
@@ -109,7 +109,7 @@ export async function newVoucher(options: {
   newOwner?: string;
   validFor?: bigint;
 }): Promise<TransferVoucher> {
-  const { touchstone, newOwner = NOBODY, validFor = 30n * 86_400n } = options;
+  const { touchstone, newOwner = ZeroAddress, validFor = 30n * 86_400n } = options;
   const { id: device, status, epoch } = await get(options);
   if (status === "None" || status === "Retired") {
     throw new TouchstoneError("INVALID_ARGUMENT", `device: ${device} is ${status}, and nobody can give it away.`, {
@@ -126,7 +126,7 @@ export async function newVoucher(options: {
 export function termsOf(options: { voucher: TransferVoucher; newOwner?: string }): TransferVoucher {
   const voucher = checkedVoucher(options.voucher);
   const newOwner = options.newOwner === undefined ? voucher.newOwner : requireAddress("newOwner", options.newOwner);
-  if (newOwner === NOBODY) {
+  if (newOwner === ZeroAddress) {
     throw new TouchstoneError("INVALID_ARGUMENT", "newOwner: a bearer voucher names nobody: say who takes the device.");
   }
   return { ...voucher, newOwner };
@@ -208,7 +208,7 @@ async function redeemingOf(
   return [voucher, signature, { newOwner, deadline, signature: acceptance }, { deadline, ...redemption }];
 
   async function redemptionOf(): Promise<KeyProof> {
-    if (voucher.newOwner !== NOBODY) {
+    if (voucher.newOwner !== ZeroAddress) {
       return { publicKey: await presentKeyOf({ ...options, device: voucher.device }), signature: "0x" };
     }
     if (byDevice === undefined) {
