@@ -1,12 +1,12 @@
 import { expect } from "chai";
-import { Resolver, type DIDDocument } from "did-resolver";
+import type { DIDDocument } from "did-resolver";
 import { concat, encodeBytes32String, hexlify, id, toBeHex, toUtf8Bytes, Wallet, ZeroAddress } from "ethers";
-import { getResolver } from "ethr-did-resolver";
 
 import { accountKey, createP256Key } from "../client/keys.js";
 import { messageDigest } from "../client/typed-data.js";
 
 import { DAY, ethers, loadFixture, networkHelpers } from "./support/chain.js";
+import { resolveDid } from "./support/did-resolver.js";
 import {
   argsOf,
   claimOf,
@@ -77,10 +77,8 @@ async function expectRefused(suite: Legacy, call: Promise<unknown>, error: strin
 }
 
 /** What the unmodified npm `ethr-did-resolver` makes of the identity. */
-async function resolve({ devices, chainId }: Legacy, device: string): Promise<DIDDocument> {
-  const networks = [{ chainId, registry: await devices.getAddress(), provider: ethers.provider as never }];
-  const resolver = new Resolver(getResolver({ networks }));
-  const { didDocument, didResolutionMetadata } = await resolver.resolve(`did:ethr:0x${chainId.toString(16)}:${device}`);
+async function resolve(suite: Legacy, device: string): Promise<DIDDocument> {
+  const { didDocument, didResolutionMetadata } = await resolveDid(suite, device);
   expect(didResolutionMetadata.error).to.equal(undefined);
   return didDocument!;
 }

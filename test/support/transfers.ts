@@ -1,8 +1,7 @@
 import type { HardhatEthersSigner } from "@nomicfoundation/hardhat-ethers/types";
 
-import { Resolver, type DIDDocument } from "did-resolver";
+import type { DIDDocument } from "did-resolver";
 import { concat, id, ZeroAddress, ZeroHash, type ContractTransactionResponse } from "ethers";
-import { getResolver } from "ethr-did-resolver";
 
 import { accountKey, compressPublicKey, createP256Key, Scheme, type Key, type KeyProof } from "../../client/keys.js";
 import {
@@ -16,6 +15,7 @@ import {
 import type { DeviceRegistry, IDeviceRegistry } from "../../typechain-types/index.js";
 
 import { DAY, ethers, FOR_EVER, now } from "./chain.js";
+import { resolveDid } from "./did-resolver.js";
 import { deployFleet, enrollDevice, ROLE, type Fleet } from "./fleet.js";
 
 export const Status = { None: 0n, Active: 1n, Suspended: 2n, Retired: 3n };
@@ -297,12 +297,8 @@ export async function eventsOf(
 }
 
 /** The device's DID document as the unmodified npm `ethr-did-resolver` reads it from our events. */
-export async function documentOf({ devices, chainId }: Fleet, device: string): Promise<DIDDocument> {
-  const registry = await devices.getAddress();
-  // The resolver brings an ethers of its own, whose types are others than ours.
-  const networks = [{ chainId, registry, provider: ethers.provider as never }];
-  const resolver = new Resolver(getResolver({ networks }));
-  const { didDocument, didResolutionMetadata } = await resolver.resolve(`did:ethr:0x${chainId.toString(16)}:${device}`);
+export async function documentOf(suite: Fleet, device: string): Promise<DIDDocument> {
+  const { didDocument, didResolutionMetadata } = await resolveDid(suite, device);
   if (didDocument === null) throw new Error(`not resolved: ${didResolutionMetadata.error ?? "no reason"}`);
   return didDocument;
 }
