@@ -161,7 +161,17 @@ export const revertMessages: RevertMessages = {
     `The log ${logId} belongs to a device: only what the device's key signed can be appended, with its proof.`,
   LogNeedsMember: ({ logId }) =>
     `The log ${logId} belongs to a fleet: its governor or a member with Anchor appends to it, without a device's proof.`,
-  AnchorMalformed: () => "A number of the anchor is wider than its type: encode the call with the contract's ABI.",
+  AnchorMalformed: () =>
+    "A number of the anchor is wider than its type, or names a kind or tree that does not exist: encode it as the contract " +
+    "says.",
+  RecordsMalformed: ({ length }) =>
+    `${length} bytes are no whole number of records of 87 bytes: encode the records again.`,
+  AnchorsUnrelated: ({ logId, index, otherLogId, otherIndex }) =>
+    `Anchor ${index} of the log ${logId} and anchor ${otherIndex} of the log ${otherLogId} do not compete for one place: give two ` +
+    "messages with the same log and index.",
+  AnchorsAgree: ({ logId, index }) =>
+    `Both messages for anchor ${index} of the log ${logId} commit to the same batch: the device signed it again, which is no ` +
+    "evidence of anything.",
   IndexMismatch: ({ logId, expected, given }) =>
     `The log ${logId} takes the anchor ${expected} next, and not ${given}: ` +
     (given < expected

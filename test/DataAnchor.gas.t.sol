@@ -59,6 +59,18 @@ contract DataAnchorGasTest is Keys {
         vm.snapshotValue("DataAnchor", "anchor.member", sum / (WARM - 1));
     }
 
+    /// @dev The mean for one of the hundred, over a hundred transactions.
+    function test_ManyFleetLogs() external {
+        uint256 logs = 100;
+        for (uint256 i = 0; i < WARM; ++i) _appendMany(logs, i);
+        uint256 sum = 0;
+        for (uint256 i = WARM; i < 2 * WARM - 1; ++i) {
+            _appendMany(logs, i);
+            sum += vm.snapshotGasLastCall("DataAnchor", "anchor.many");
+        }
+        vm.snapshotValue("DataAnchor", "anchor.many", sum / (WARM - 1) / logs);
+    }
+
     // ------------------------------------------------------------------ device logs
 
     function test_DeviceLog_P256() external {
@@ -100,6 +112,36 @@ contract DataAnchorGasTest is Keys {
         IDataAnchor.Anchor memory next = _anchor((uint256(uint160(OWNER)) << 96) | (1 << 95) | 1, i, false);
         vm.prank(sender);
         DATA.anchorAsMember(next);
+    }
+
+    function _appendMany(uint256 logs, uint256 i) private {
+        IDataAnchor.Anchor memory next = _anchor(0, i, false);
+        bytes memory records = new bytes(87 * logs);
+        for (uint256 log = 0; log < logs; ++log) {
+            bytes memory record = _record((1 << 95) | (log + 1), next);
+            // Safe: there is room for each of the records.
+            assembly ("memory-safe") {
+                mcopy(add(add(records, 0x20), mul(log, 87)), add(record, 0x20), 87)
+            }
+        }
+        vm.prank(MEMBER);
+        DATA.anchorMany(OWNER, next.deadline, 0, 0, records);
+    }
+
+    function _record(uint256 stream, IDataAnchor.Anchor memory anchor) private pure returns (bytes memory) {
+        return
+            abi.encodePacked(
+                uint96(stream),
+                anchor.index,
+                anchor.kind,
+                anchor.tree,
+                anchor.firstSeq,
+                uint40(anchor.count),
+                anchor.tFirst,
+                anchor.tLast,
+                anchor.supersedes,
+                keccak256(abi.encode(stream, anchor.root))
+            );
     }
 
     function _appendAsDevice(uint256 key, Scheme scheme, uint256 i, bool isFresh) private {

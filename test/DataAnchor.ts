@@ -5,6 +5,7 @@ import { network } from "hardhat";
 import { createP256Key, Scheme, type Key } from "../client/keys.js";
 import { anchorMessage, messageDigest, messageDomain, type MessageDomain } from "../client/typed-data.js";
 import {
+  IBatch__factory,
   IDataAnchor__factory,
   IRegistry__factory,
   KeyProofs__factory,
@@ -426,7 +427,7 @@ describe("DataAnchor", () => {
       const { data, actors } = suite;
       const anchor = await anchorOf({ logId: suite.fleetLog });
       const calldata = data.interface.encodeFunctionData("anchorAsMember", [anchor]);
-      const widths = { 1: 64n, 4: 64n, 5: 64n, 6: 48n, 7: 48n, 8: 64n, 9: 64n };
+      const widths = { 1: 64n, 4: 64n, 5: 64n, 6: 48n, 7: 48n, 8: 64n };
       for (const [member, width] of Object.entries(widths)) {
         for (const bit of [width, 255n]) {
           const word = BigInt(
@@ -445,7 +446,7 @@ describe("DataAnchor", () => {
       }
     });
 
-    it("refuses a kind and a tree that do not exist, and a deadline that is wider than its type", async () => {
+    it("refuses a kind and a tree that do not exist, and a fresh block and a deadline that are wider than their types", async () => {
       const suite = await loadFixture(deployLogs);
       const { data, actors } = suite;
       const anchor = await anchorOf({ logId: suite.fleetLog });
@@ -455,6 +456,7 @@ describe("DataAnchor", () => {
         [2, 1n << 8n],
         [3, 2n],
         [3, 1n << 8n],
+        [9, 1n << 64n],
         [12, 1n << 40n],
       ];
       for (const [member, word] of words) {
@@ -595,6 +597,7 @@ describe("DataAnchor", () => {
       const suite = await loadFixture(deployFilledLog);
       const { data, actors, fleetLog, lastMeasured } = suite;
       const step = { index: 3n, kind: Kind.Correction, firstSeq: 5n, count: 25n, supersedes: 2n };
+      const { lastAnchored } = await data.head(fleetLog);
 
       const { anchor, sending } = await send(suite, { ...step, tFirst: 1n, tLast: 2n });
 
@@ -606,7 +609,7 @@ describe("DataAnchor", () => {
         nextSeq: 30n,
         size: 4n,
         lastMeasured,
-        lastAnchored: await now(),
+        lastAnchored,
       });
     });
 
@@ -960,8 +963,11 @@ describe("DataAnchor", () => {
 
     it("has the interfaces that it says it has, and no other", async () => {
       const { data } = await loadFixture(deployLogs);
-      const own = interfaceIdOf(IDataAnchor__factory, IRegistry__factory);
-      for (const interfaceId of [own, ...REGISTRY_INTERFACE_IDS]) {
+      const own = [
+        interfaceIdOf(IDataAnchor__factory, IRegistry__factory, IBatch__factory),
+        interfaceIdOf(IBatch__factory),
+      ];
+      for (const interfaceId of [...own, ...REGISTRY_INTERFACE_IDS]) {
         expect(await data.supportsInterface(interfaceId), interfaceId).to.equal(true);
       }
       for (const interfaceId of ["0xffffffff", "0x00000000"]) {

@@ -33,20 +33,27 @@ export declare namespace IDataAnchor {
     }
 
   export interface DataAnchorInterface extends Interface {
-    getFunction(nameOrSignature: "DEVICE_REGISTRY" | "ROLE_REGISTRY" | "anchor" | "anchorAsMember" | "eip712Domain" | "head" | "leafOf" | "root" | "supportsInterface" | "verifyAnchor" | "verifyReading" | "version"): FunctionFragment;
+    getFunction(nameOrSignature: "DEVICE_REGISTRY" | "ROLE_REGISTRY" | "anchor" | "anchorAsMember" | "anchorMany" | "eip712Domain" | "head" | "isOverdue" | "leafOf" | "multicall" | "reportEquivocation" | "root" | "supportsInterface" | "tryMulticall" | "verifyAnchor" | "verifyConsistency" | "verifyRange" | "verifyReading" | "version"): FunctionFragment;
 
-    getEvent(nameOrSignatureOrTopic: "Anchored" | "EIP712DomainChanged"): EventFragment;
+    getEvent(nameOrSignatureOrTopic: "AnchorSkipped" | "Anchored" | "CallSkipped" | "EIP712DomainChanged" | "Equivocated"): EventFragment;
 
     encodeFunctionData(functionFragment: 'DEVICE_REGISTRY', values?: undefined): string;
 encodeFunctionData(functionFragment: 'ROLE_REGISTRY', values?: undefined): string;
 encodeFunctionData(functionFragment: 'anchor', values: [IDataAnchor.AnchorStruct, KeyProofStruct]): string;
 encodeFunctionData(functionFragment: 'anchorAsMember', values: [IDataAnchor.AnchorStruct]): string;
+encodeFunctionData(functionFragment: 'anchorMany', values: [AddressLike, BigNumberish, BigNumberish, BytesLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'eip712Domain', values?: undefined): string;
 encodeFunctionData(functionFragment: 'head', values: [BytesLike]): string;
+encodeFunctionData(functionFragment: 'isOverdue', values: [BytesLike, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'leafOf', values: [IDataAnchor.AnchorRecordStruct]): string;
+encodeFunctionData(functionFragment: 'multicall', values: [BytesLike[]]): string;
+encodeFunctionData(functionFragment: 'reportEquivocation', values: [IDataAnchor.AnchorStruct, KeyProofStruct, IDataAnchor.AnchorStruct, KeyProofStruct]): string;
 encodeFunctionData(functionFragment: 'root', values: [BytesLike]): string;
 encodeFunctionData(functionFragment: 'supportsInterface', values: [BytesLike]): string;
+encodeFunctionData(functionFragment: 'tryMulticall', values: [BytesLike[]]): string;
 encodeFunctionData(functionFragment: 'verifyAnchor', values: [IDataAnchor.AnchorRecordStruct, BytesLike[]]): string;
+encodeFunctionData(functionFragment: 'verifyConsistency', values: [BytesLike, BigNumberish, BytesLike, BytesLike[]]): string;
+encodeFunctionData(functionFragment: 'verifyRange', values: [IDataAnchor.AnchorRecordStruct, IDataAnchor.ReadingStruct[], BytesLike[], BytesLike[]]): string;
 encodeFunctionData(functionFragment: 'verifyReading', values: [IDataAnchor.AnchorRecordStruct, IDataAnchor.ReadingStruct, BytesLike[], BytesLike[]]): string;
 encodeFunctionData(functionFragment: 'version', values?: undefined): string;
 
@@ -54,17 +61,36 @@ encodeFunctionData(functionFragment: 'version', values?: undefined): string;
 decodeFunctionResult(functionFragment: 'ROLE_REGISTRY', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'anchor', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'anchorAsMember', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'anchorMany', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'eip712Domain', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'head', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'isOverdue', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'leafOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'multicall', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'reportEquivocation', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'root', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'supportsInterface', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'tryMulticall', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'verifyAnchor', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'verifyConsistency', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'verifyRange', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'verifyReading', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
   }
 
   
+    export namespace AnchorSkippedEvent {
+      export type InputTuple = [logId: BytesLike, index: BigNumberish, reason: BytesLike];
+      export type OutputTuple = [logId: string, index: bigint, reason: string];
+      export interface OutputObject {logId: string, index: bigint, reason: string };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
     export namespace AnchoredEvent {
       export type InputTuple = [logId: BytesLike, index: BigNumberish, author: AddressLike, span: BigNumberish, root: BytesLike, context: BigNumberish];
       export type OutputTuple = [logId: string, index: bigint, author: string, span: bigint, root: string, context: bigint];
@@ -77,10 +103,34 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
 
   
 
+    export namespace CallSkippedEvent {
+      export type InputTuple = [index: BigNumberish, selector: BytesLike, reason: BytesLike];
+      export type OutputTuple = [index: bigint, selector: string, reason: string];
+      export interface OutputObject {index: bigint, selector: string, reason: string };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
     export namespace EIP712DomainChangedEvent {
       export type InputTuple = [];
       export type OutputTuple = [];
       export interface OutputObject {};
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace EquivocatedEvent {
+      export type InputTuple = [logId: BytesLike, index: BigNumberish, keyId: AddressLike, firstDigest: BytesLike, secondDigest: BytesLike];
+      export type OutputTuple = [logId: string, index: bigint, keyId: string, firstDigest: string, secondDigest: string];
+      export interface OutputObject {logId: string, index: bigint, keyId: string, firstDigest: string, secondDigest: string };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -155,6 +205,14 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     
 
     
+    anchorMany: TypedContractMethod<
+      [fleet: AddressLike, deadline: BigNumberish, freshBlock: BigNumberish, freshHash: BytesLike, records: BytesLike, ],
+      [boolean[]],
+      'nonpayable'
+    >
+    
+
+    
     eip712Domain: TypedContractMethod<
       [],
       [[string, string, string, bigint, string, string, bigint[]] & {fields: string, name: string, version: string, chainId: bigint, verifyingContract: string, salt: string, extensions: bigint[] }],
@@ -171,10 +229,34 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     
 
     
+    isOverdue: TypedContractMethod<
+      [logId: BytesLike, longestSilence: BigNumberish, ],
+      [boolean],
+      'view'
+    >
+    
+
+    
     leafOf: TypedContractMethod<
       [anchored: IDataAnchor.AnchorRecordStruct, ],
       [string],
       'view'
+    >
+    
+
+    
+    multicall: TypedContractMethod<
+      [data: BytesLike[], ],
+      [string[]],
+      'nonpayable'
+    >
+    
+
+    
+    reportEquivocation: TypedContractMethod<
+      [first: IDataAnchor.AnchorStruct, byDevice: KeyProofStruct, second: IDataAnchor.AnchorStruct, alsoByDevice: KeyProofStruct, ],
+      [void],
+      'nonpayable'
     >
     
 
@@ -195,8 +277,32 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     
 
     
+    tryMulticall: TypedContractMethod<
+      [calls: BytesLike[], ],
+      [boolean[]],
+      'nonpayable'
+    >
+    
+
+    
     verifyAnchor: TypedContractMethod<
       [anchored: IDataAnchor.AnchorRecordStruct, peakProof: BytesLike[], ],
+      [boolean],
+      'view'
+    >
+    
+
+    
+    verifyConsistency: TypedContractMethod<
+      [logId: BytesLike, oldSize: BigNumberish, oldRoot: BytesLike, proof: BytesLike[], ],
+      [boolean],
+      'view'
+    >
+    
+
+    
+    verifyRange: TypedContractMethod<
+      [anchored: IDataAnchor.AnchorRecordStruct, readings: IDataAnchor.ReadingStruct[], rangeProof: BytesLike[], peakProof: BytesLike[], ],
       [boolean],
       'view'
     >
@@ -241,6 +347,11 @@ getFunction(nameOrSignature: 'anchorAsMember'): TypedContractMethod<
       [void],
       'nonpayable'
     >;
+getFunction(nameOrSignature: 'anchorMany'): TypedContractMethod<
+      [fleet: AddressLike, deadline: BigNumberish, freshBlock: BigNumberish, freshHash: BytesLike, records: BytesLike, ],
+      [boolean[]],
+      'nonpayable'
+    >;
 getFunction(nameOrSignature: 'eip712Domain'): TypedContractMethod<
       [],
       [[string, string, string, bigint, string, string, bigint[]] & {fields: string, name: string, version: string, chainId: bigint, verifyingContract: string, salt: string, extensions: bigint[] }],
@@ -251,10 +362,25 @@ getFunction(nameOrSignature: 'head'): TypedContractMethod<
       [IDataAnchor.HeadStructOutput],
       'view'
     >;
+getFunction(nameOrSignature: 'isOverdue'): TypedContractMethod<
+      [logId: BytesLike, longestSilence: BigNumberish, ],
+      [boolean],
+      'view'
+    >;
 getFunction(nameOrSignature: 'leafOf'): TypedContractMethod<
       [anchored: IDataAnchor.AnchorRecordStruct, ],
       [string],
       'view'
+    >;
+getFunction(nameOrSignature: 'multicall'): TypedContractMethod<
+      [data: BytesLike[], ],
+      [string[]],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'reportEquivocation'): TypedContractMethod<
+      [first: IDataAnchor.AnchorStruct, byDevice: KeyProofStruct, second: IDataAnchor.AnchorStruct, alsoByDevice: KeyProofStruct, ],
+      [void],
+      'nonpayable'
     >;
 getFunction(nameOrSignature: 'root'): TypedContractMethod<
       [logId: BytesLike, ],
@@ -266,8 +392,23 @@ getFunction(nameOrSignature: 'supportsInterface'): TypedContractMethod<
       [boolean],
       'view'
     >;
+getFunction(nameOrSignature: 'tryMulticall'): TypedContractMethod<
+      [calls: BytesLike[], ],
+      [boolean[]],
+      'nonpayable'
+    >;
 getFunction(nameOrSignature: 'verifyAnchor'): TypedContractMethod<
       [anchored: IDataAnchor.AnchorRecordStruct, peakProof: BytesLike[], ],
+      [boolean],
+      'view'
+    >;
+getFunction(nameOrSignature: 'verifyConsistency'): TypedContractMethod<
+      [logId: BytesLike, oldSize: BigNumberish, oldRoot: BytesLike, proof: BytesLike[], ],
+      [boolean],
+      'view'
+    >;
+getFunction(nameOrSignature: 'verifyRange'): TypedContractMethod<
+      [anchored: IDataAnchor.AnchorRecordStruct, readings: IDataAnchor.ReadingStruct[], rangeProof: BytesLike[], peakProof: BytesLike[], ],
       [boolean],
       'view'
     >;
@@ -282,17 +423,32 @@ getFunction(nameOrSignature: 'version'): TypedContractMethod<
       'view'
     >;
 
-    getEvent(key: 'Anchored'): TypedContractEvent<AnchoredEvent.InputTuple, AnchoredEvent.OutputTuple, AnchoredEvent.OutputObject>;
+    getEvent(key: 'AnchorSkipped'): TypedContractEvent<AnchorSkippedEvent.InputTuple, AnchorSkippedEvent.OutputTuple, AnchorSkippedEvent.OutputObject>;
+getEvent(key: 'Anchored'): TypedContractEvent<AnchoredEvent.InputTuple, AnchoredEvent.OutputTuple, AnchoredEvent.OutputObject>;
+getEvent(key: 'CallSkipped'): TypedContractEvent<CallSkippedEvent.InputTuple, CallSkippedEvent.OutputTuple, CallSkippedEvent.OutputObject>;
 getEvent(key: 'EIP712DomainChanged'): TypedContractEvent<EIP712DomainChangedEvent.InputTuple, EIP712DomainChangedEvent.OutputTuple, EIP712DomainChangedEvent.OutputObject>;
+getEvent(key: 'Equivocated'): TypedContractEvent<EquivocatedEvent.InputTuple, EquivocatedEvent.OutputTuple, EquivocatedEvent.OutputObject>;
 
     filters: {
       
+      'AnchorSkipped(bytes32,uint64,bytes)': TypedContractEvent<AnchorSkippedEvent.InputTuple, AnchorSkippedEvent.OutputTuple, AnchorSkippedEvent.OutputObject>;
+      AnchorSkipped: TypedContractEvent<AnchorSkippedEvent.InputTuple, AnchorSkippedEvent.OutputTuple, AnchorSkippedEvent.OutputObject>;
+    
+
       'Anchored(bytes32,uint64,address,uint256,bytes32,uint256)': TypedContractEvent<AnchoredEvent.InputTuple, AnchoredEvent.OutputTuple, AnchoredEvent.OutputObject>;
       Anchored: TypedContractEvent<AnchoredEvent.InputTuple, AnchoredEvent.OutputTuple, AnchoredEvent.OutputObject>;
     
 
+      'CallSkipped(uint256,bytes4,bytes)': TypedContractEvent<CallSkippedEvent.InputTuple, CallSkippedEvent.OutputTuple, CallSkippedEvent.OutputObject>;
+      CallSkipped: TypedContractEvent<CallSkippedEvent.InputTuple, CallSkippedEvent.OutputTuple, CallSkippedEvent.OutputObject>;
+    
+
       'EIP712DomainChanged()': TypedContractEvent<EIP712DomainChangedEvent.InputTuple, EIP712DomainChangedEvent.OutputTuple, EIP712DomainChangedEvent.OutputObject>;
       EIP712DomainChanged: TypedContractEvent<EIP712DomainChangedEvent.InputTuple, EIP712DomainChangedEvent.OutputTuple, EIP712DomainChangedEvent.OutputObject>;
+    
+
+      'Equivocated(bytes32,uint64,address,bytes32,bytes32)': TypedContractEvent<EquivocatedEvent.InputTuple, EquivocatedEvent.OutputTuple, EquivocatedEvent.OutputObject>;
+      Equivocated: TypedContractEvent<EquivocatedEvent.InputTuple, EquivocatedEvent.OutputTuple, EquivocatedEvent.OutputObject>;
     
     };
   }

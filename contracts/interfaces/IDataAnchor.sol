@@ -3,6 +3,7 @@ pragma solidity ^0.8.27;
 
 import {KeyProof} from "../libraries/KeyProofs.sol";
 import {Tree} from "../libraries/MerkleLog.sol";
+import {IBatch} from "./IBatch.sol";
 import {IRegistry} from "./IRegistry.sol";
 
 /// @title IDataAnchor
@@ -12,7 +13,7 @@ import {IRegistry} from "./IRegistry.sol";
 ///      the governor of `subject` or a member with Anchor sends. A log keeps the RFC 9162 tree of its anchors as peaks,
 ///      so every anchor ever made stays provable. Measurement times are Unix milliseconds; other times are Unix seconds.
 /// @custom:security-contact See SECURITY.md
-interface IDataAnchor is IRegistry {
+interface IDataAnchor is IRegistry, IBatch {
     // ------------------------------------------------------------------ structs
 
     /// @notice What an anchor is.
@@ -94,7 +95,7 @@ interface IDataAnchor is IRegistry {
     /// @param nextSeq Sequence number that the next reading must have.
     /// @param size Number of anchors.
     /// @param lastMeasured Unix milliseconds of the latest measurement.
-    /// @param lastAnchored Unix seconds of the latest anchor.
+    /// @param lastAnchored Unix seconds of the latest anchor that continued the log: a correction does not.
     struct Head {
         uint64 nextSeq;
         uint64 size;
@@ -150,11 +151,24 @@ interface IDataAnchor is IRegistry {
     /// @notice A correction covers only readings that are in the log.
     error CorrectionOutOfRange(uint64 nextSeq, uint64 end);
 
-    /// @notice A number of the anchor is wider than its type: it was not encoded as the ABI says.
+    /// @notice A number of the anchor is wider than its type, or names a kind or tree that does not exist: it was not encoded
+    ///         as the ABI says.
     error AnchorMalformed();
+
+    /// @notice So many bytes are no whole number of records.
+    error RecordsMalformed(uint256 length);
 
     /// @notice The block that was named is not mined yet, or has another hash; with no block, there is no hash.
     error FreshBlockInvalid(uint64 freshBlock, bytes32 freshHash);
+
+    /// @notice The device was never enrolled.
+    error DeviceNotEnrolled(address device);
+
+    /// @notice The two anchors are not of one place in one log: each may be true.
+    error AnchorsUnrelated(bytes32 logId, uint64 index, bytes32 otherLogId, uint64 otherIndex);
+
+    /// @notice The two anchors commit to the same batch: a device may sign one again.
+    error AnchorsAgree(bytes32 logId, uint64 index);
 
     // ------------------------------------------------------------------ events
 
@@ -169,6 +183,23 @@ interface IDataAnchor is IRegistry {
         uint256 span,
         bytes32 root,
         uint256 context
+    );
+
+    /// @notice The record of `anchorMany` for this place in the log was refused with this error, and changed nothing; the
+    ///         others went on.
+    event AnchorSkipped(bytes32 indexed logId, uint64 indexed index, bytes reason);
+
+    /// @notice The device signed two different batches for one place in its log: at most one of them is in it, and what the
+    ///         device says of itself cannot be relied on.
+    /// @param keyId The device's key, which signed both.
+    /// @param firstDigest EIP-712 digest of the one message.
+    /// @param secondDigest EIP-712 digest of the other.
+    event Equivocated(
+        bytes32 indexed logId,
+        uint64 indexed index,
+        address indexed keyId,
+        bytes32 firstDigest,
+        bytes32 secondDigest
     );
 
     // ------------------------------------------------------------------ appending
@@ -186,10 +217,49 @@ interface IDataAnchor is IRegistry {
     ///      SequenceMismatch.
     function anchorAsMember(Anchor calldata newAnchor) external;
 
+    /// @notice Appends to many logs of one fleet, in the order of the records, and skips what a log cannot take, so that one
+    ///         record that has become stale never undoes the rest.
+    /// @dev By the governor of the fleet or a member with Anchor. A record is 87 bytes, big-endian: `stream12 ‖ index8 ‖ kind1
+    ///      ‖ tree1 ‖ firstSeq8 ‖ count5 ‖ tFirst6 ‖ tLast6 ‖ supersedes8 ‖ root32`, and its log is `fleet ‖ stream`. Emits
+    ///      AnchorSkipped for a record that `anchorAsMember` would refuse. Reverts: RecordsMalformed,
+    ///      CallerLacksPermission, DeadlinePassed, FreshBlockInvalid.
+    /// @param fleet An account or a fleet handle.
+    /// @param deadline Unix seconds until which the call is valid.
+    /// @param freshBlock Number of a recent block, for all records, or 0 for none.
+    /// @param freshHash Hash of that block, or 0 for none.
+    /// @param records The records, one after the other.
+    /// @return done For each record whether it was appended.
+    function anchorMany(
+        address fleet,
+        uint40 deadline,
+        uint64 freshBlock,
+        bytes32 freshHash,
+        bytes calldata records
+    ) external returns (bool[] memory done);
+
+    // ------------------------------------------------------------------ evidence
+
+    /// @notice Puts on record that a device signed two different batches for one place in its log. Anyone may send.
+    /// @dev The proofs are by the device's present key, whatever its status; deadlines do not count, nor whether a log would
+    ///      take the anchors. Two messages that differ in deadline and fresh block only are one batch, signed again. Nothing
+    ///      else follows from it: what to do with the device is its owner's to say. Reverts: LogNeedsMember, AnchorsUnrelated,
+    ///      AnchorsAgree, DeviceNotEnrolled, KeyProofInvalid.
+    function reportEquivocation(
+        Anchor calldata first,
+        KeyProof calldata byDevice,
+        Anchor calldata second,
+        KeyProof calldata alsoByDevice
+    ) external;
+
     // ------------------------------------------------------------------ views
 
     /// @notice Where the log ends; all zero for one never written.
     function head(bytes32 logId) external view returns (Head memory);
+
+    /// @notice Whether nothing has continued the log for more than so many seconds, or ever. What the log then lacks, it may
+    ///         still get: silence is all that shows when its newest readings are withheld.
+    /// @dev A gap continues the log, a correction does not. How old the measurements are is in `head`.
+    function isOverdue(bytes32 logId, uint40 longestSilence) external view returns (bool);
 
     /// @notice RFC 9162 root over the log's anchors; keccak256 of nothing for an empty log.
     function root(bytes32 logId) external view returns (bytes32);
@@ -209,5 +279,27 @@ interface IDataAnchor is IRegistry {
         Reading calldata reading,
         bytes32[] calldata batchProof,
         bytes32[] calldata peakProof
+    ) external view returns (bool);
+
+    /// @notice Whether these are all the readings of the anchor from the first to the last of them, in their order, and the
+    ///         anchor is in the log. A range over several anchors is proved anchor by anchor, as the log has no gaps.
+    /// @param rangeProof The hashes that complete the range to the anchor's root, level by level from the leaves up, on each
+    ///        level the left one before the right one.
+    /// @param peakProof Siblings from the anchor's leaf up to the peak of the log that holds it.
+    function verifyRange(
+        AnchorRecord calldata anchored,
+        Reading[] calldata readings,
+        bytes32[] calldata rangeProof,
+        bytes32[] calldata peakProof
+    ) external view returns (bool);
+
+    /// @notice Whether the log, as it is now, begins with the log of `oldSize` anchors that had this root.
+    /// @dev False for an `oldSize` of 0, of which there is nothing to show.
+    /// @param proof As in RFC 9162, section 2.1.4, from the old size to the present one.
+    function verifyConsistency(
+        bytes32 logId,
+        uint64 oldSize,
+        bytes32 oldRoot,
+        bytes32[] calldata proof
     ) external view returns (bool);
 }

@@ -95,6 +95,45 @@ library MerkleLog {
         return _climb(tree, leaf, index | (type(uint256).max << shared), proof) == root;
     }
 
+    /// @notice Whether the tree of `size` leaves with this root has exactly these leaves from index `first` on.
+    /// @dev Takes the place of the leaves in memory. A proof of one leaf is that of `isIncluded`.
+    /// @param proof What completes the leaves to the root, level by level from the leaves up: the left sibling of the leftmost
+    ///        node that is known, if it has one, then the right sibling of the rightmost, if it has one.
+    function isRangeIncluded(
+        Tree tree,
+        bytes32 root,
+        uint256 size,
+        bytes32[] memory leaves,
+        uint256 first,
+        bytes32[] calldata proof
+    ) internal pure returns (bool) {
+        uint256 count = leaves.length;
+        if (count == 0 || first >= size || count > size - first) return false;
+        uint256 used = 0;
+        // `last` is the index of the last node of the whole level, `first` that of the leftmost node that is known.
+        for (uint256 last = size - 1; last != 0; last >>= 1) {
+            uint256 read = 0;
+            uint256 written = 0;
+            bool isLastKnown = first + count - 1 == last;
+            if (first & 1 == 1) {
+                if (used == proof.length) return false;
+                leaves[written++] = hashNode(tree, proof[used++], leaves[read++]);
+            }
+            for (; read + 1 < count; read += 2) leaves[written++] = hashNode(tree, leaves[read], leaves[read + 1]);
+            if (read < count) {
+                bytes32 node = leaves[read];
+                // The last node of a level goes up as it is.
+                if (!isLastKnown) {
+                    if (used == proof.length) return false;
+                    node = hashNode(tree, node, proof[used++]);
+                }
+                leaves[written++] = node;
+            }
+            (count, first) = (written, first >> 1);
+        }
+        return used == proof.length && leaves[0] == root;
+    }
+
     /// @notice Whether the tree of `oldSize` leaves is the beginning of the tree of `newSize` (RFC 9162, section 2.1.4.2).
     /// @dev Nothing can be shown of a tree without leaves. Two trees of one size are shown to be the same by no proof.
     function isConsistent(

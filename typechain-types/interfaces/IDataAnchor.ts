@@ -33,36 +33,84 @@ export declare namespace IDataAnchor {
     }
 
   export interface IDataAnchorInterface extends Interface {
-    getFunction(nameOrSignature: "anchor" | "anchorAsMember" | "head" | "leafOf" | "root" | "supportsInterface" | "verifyAnchor" | "verifyReading" | "version"): FunctionFragment;
+    getFunction(nameOrSignature: "anchor" | "anchorAsMember" | "anchorMany" | "head" | "isOverdue" | "leafOf" | "reportEquivocation" | "root" | "supportsInterface" | "tryMulticall" | "verifyAnchor" | "verifyConsistency" | "verifyRange" | "verifyReading" | "version"): FunctionFragment;
 
-    getEvent(nameOrSignatureOrTopic: "Anchored"): EventFragment;
+    getEvent(nameOrSignatureOrTopic: "AnchorSkipped" | "Anchored" | "CallSkipped" | "Equivocated"): EventFragment;
 
     encodeFunctionData(functionFragment: 'anchor', values: [IDataAnchor.AnchorStruct, KeyProofStruct]): string;
 encodeFunctionData(functionFragment: 'anchorAsMember', values: [IDataAnchor.AnchorStruct]): string;
+encodeFunctionData(functionFragment: 'anchorMany', values: [AddressLike, BigNumberish, BigNumberish, BytesLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'head', values: [BytesLike]): string;
+encodeFunctionData(functionFragment: 'isOverdue', values: [BytesLike, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'leafOf', values: [IDataAnchor.AnchorRecordStruct]): string;
+encodeFunctionData(functionFragment: 'reportEquivocation', values: [IDataAnchor.AnchorStruct, KeyProofStruct, IDataAnchor.AnchorStruct, KeyProofStruct]): string;
 encodeFunctionData(functionFragment: 'root', values: [BytesLike]): string;
 encodeFunctionData(functionFragment: 'supportsInterface', values: [BytesLike]): string;
+encodeFunctionData(functionFragment: 'tryMulticall', values: [BytesLike[]]): string;
 encodeFunctionData(functionFragment: 'verifyAnchor', values: [IDataAnchor.AnchorRecordStruct, BytesLike[]]): string;
+encodeFunctionData(functionFragment: 'verifyConsistency', values: [BytesLike, BigNumberish, BytesLike, BytesLike[]]): string;
+encodeFunctionData(functionFragment: 'verifyRange', values: [IDataAnchor.AnchorRecordStruct, IDataAnchor.ReadingStruct[], BytesLike[], BytesLike[]]): string;
 encodeFunctionData(functionFragment: 'verifyReading', values: [IDataAnchor.AnchorRecordStruct, IDataAnchor.ReadingStruct, BytesLike[], BytesLike[]]): string;
 encodeFunctionData(functionFragment: 'version', values?: undefined): string;
 
     decodeFunctionResult(functionFragment: 'anchor', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'anchorAsMember', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'anchorMany', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'head', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'isOverdue', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'leafOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'reportEquivocation', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'root', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'supportsInterface', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'tryMulticall', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'verifyAnchor', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'verifyConsistency', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'verifyRange', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'verifyReading', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
   }
 
   
+    export namespace AnchorSkippedEvent {
+      export type InputTuple = [logId: BytesLike, index: BigNumberish, reason: BytesLike];
+      export type OutputTuple = [logId: string, index: bigint, reason: string];
+      export interface OutputObject {logId: string, index: bigint, reason: string };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
     export namespace AnchoredEvent {
       export type InputTuple = [logId: BytesLike, index: BigNumberish, author: AddressLike, span: BigNumberish, root: BytesLike, context: BigNumberish];
       export type OutputTuple = [logId: string, index: bigint, author: string, span: bigint, root: string, context: bigint];
       export interface OutputObject {logId: string, index: bigint, author: string, span: bigint, root: string, context: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace CallSkippedEvent {
+      export type InputTuple = [index: BigNumberish, selector: BytesLike, reason: BytesLike];
+      export type OutputTuple = [index: bigint, selector: string, reason: string];
+      export interface OutputObject {index: bigint, selector: string, reason: string };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace EquivocatedEvent {
+      export type InputTuple = [logId: BytesLike, index: BigNumberish, keyId: AddressLike, firstDigest: BytesLike, secondDigest: BytesLike];
+      export type OutputTuple = [logId: string, index: bigint, keyId: string, firstDigest: string, secondDigest: string];
+      export interface OutputObject {logId: string, index: bigint, keyId: string, firstDigest: string, secondDigest: string };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -121,9 +169,25 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     
 
     
+    anchorMany: TypedContractMethod<
+      [fleet: AddressLike, deadline: BigNumberish, freshBlock: BigNumberish, freshHash: BytesLike, records: BytesLike, ],
+      [boolean[]],
+      'nonpayable'
+    >
+    
+
+    
     head: TypedContractMethod<
       [logId: BytesLike, ],
       [IDataAnchor.HeadStructOutput],
+      'view'
+    >
+    
+
+    
+    isOverdue: TypedContractMethod<
+      [logId: BytesLike, longestSilence: BigNumberish, ],
+      [boolean],
       'view'
     >
     
@@ -133,6 +197,14 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
       [anchored: IDataAnchor.AnchorRecordStruct, ],
       [string],
       'view'
+    >
+    
+
+    
+    reportEquivocation: TypedContractMethod<
+      [first: IDataAnchor.AnchorStruct, byDevice: KeyProofStruct, second: IDataAnchor.AnchorStruct, alsoByDevice: KeyProofStruct, ],
+      [void],
+      'nonpayable'
     >
     
 
@@ -153,8 +225,32 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     
 
     
+    tryMulticall: TypedContractMethod<
+      [calls: BytesLike[], ],
+      [boolean[]],
+      'nonpayable'
+    >
+    
+
+    
     verifyAnchor: TypedContractMethod<
       [anchored: IDataAnchor.AnchorRecordStruct, peakProof: BytesLike[], ],
+      [boolean],
+      'view'
+    >
+    
+
+    
+    verifyConsistency: TypedContractMethod<
+      [logId: BytesLike, oldSize: BigNumberish, oldRoot: BytesLike, proof: BytesLike[], ],
+      [boolean],
+      'view'
+    >
+    
+
+    
+    verifyRange: TypedContractMethod<
+      [anchored: IDataAnchor.AnchorRecordStruct, readings: IDataAnchor.ReadingStruct[], rangeProof: BytesLike[], peakProof: BytesLike[], ],
       [boolean],
       'view'
     >
@@ -189,15 +285,30 @@ getFunction(nameOrSignature: 'anchorAsMember'): TypedContractMethod<
       [void],
       'nonpayable'
     >;
+getFunction(nameOrSignature: 'anchorMany'): TypedContractMethod<
+      [fleet: AddressLike, deadline: BigNumberish, freshBlock: BigNumberish, freshHash: BytesLike, records: BytesLike, ],
+      [boolean[]],
+      'nonpayable'
+    >;
 getFunction(nameOrSignature: 'head'): TypedContractMethod<
       [logId: BytesLike, ],
       [IDataAnchor.HeadStructOutput],
+      'view'
+    >;
+getFunction(nameOrSignature: 'isOverdue'): TypedContractMethod<
+      [logId: BytesLike, longestSilence: BigNumberish, ],
+      [boolean],
       'view'
     >;
 getFunction(nameOrSignature: 'leafOf'): TypedContractMethod<
       [anchored: IDataAnchor.AnchorRecordStruct, ],
       [string],
       'view'
+    >;
+getFunction(nameOrSignature: 'reportEquivocation'): TypedContractMethod<
+      [first: IDataAnchor.AnchorStruct, byDevice: KeyProofStruct, second: IDataAnchor.AnchorStruct, alsoByDevice: KeyProofStruct, ],
+      [void],
+      'nonpayable'
     >;
 getFunction(nameOrSignature: 'root'): TypedContractMethod<
       [logId: BytesLike, ],
@@ -209,8 +320,23 @@ getFunction(nameOrSignature: 'supportsInterface'): TypedContractMethod<
       [boolean],
       'view'
     >;
+getFunction(nameOrSignature: 'tryMulticall'): TypedContractMethod<
+      [calls: BytesLike[], ],
+      [boolean[]],
+      'nonpayable'
+    >;
 getFunction(nameOrSignature: 'verifyAnchor'): TypedContractMethod<
       [anchored: IDataAnchor.AnchorRecordStruct, peakProof: BytesLike[], ],
+      [boolean],
+      'view'
+    >;
+getFunction(nameOrSignature: 'verifyConsistency'): TypedContractMethod<
+      [logId: BytesLike, oldSize: BigNumberish, oldRoot: BytesLike, proof: BytesLike[], ],
+      [boolean],
+      'view'
+    >;
+getFunction(nameOrSignature: 'verifyRange'): TypedContractMethod<
+      [anchored: IDataAnchor.AnchorRecordStruct, readings: IDataAnchor.ReadingStruct[], rangeProof: BytesLike[], peakProof: BytesLike[], ],
       [boolean],
       'view'
     >;
@@ -225,12 +351,27 @@ getFunction(nameOrSignature: 'version'): TypedContractMethod<
       'view'
     >;
 
-    getEvent(key: 'Anchored'): TypedContractEvent<AnchoredEvent.InputTuple, AnchoredEvent.OutputTuple, AnchoredEvent.OutputObject>;
+    getEvent(key: 'AnchorSkipped'): TypedContractEvent<AnchorSkippedEvent.InputTuple, AnchorSkippedEvent.OutputTuple, AnchorSkippedEvent.OutputObject>;
+getEvent(key: 'Anchored'): TypedContractEvent<AnchoredEvent.InputTuple, AnchoredEvent.OutputTuple, AnchoredEvent.OutputObject>;
+getEvent(key: 'CallSkipped'): TypedContractEvent<CallSkippedEvent.InputTuple, CallSkippedEvent.OutputTuple, CallSkippedEvent.OutputObject>;
+getEvent(key: 'Equivocated'): TypedContractEvent<EquivocatedEvent.InputTuple, EquivocatedEvent.OutputTuple, EquivocatedEvent.OutputObject>;
 
     filters: {
       
+      'AnchorSkipped(bytes32,uint64,bytes)': TypedContractEvent<AnchorSkippedEvent.InputTuple, AnchorSkippedEvent.OutputTuple, AnchorSkippedEvent.OutputObject>;
+      AnchorSkipped: TypedContractEvent<AnchorSkippedEvent.InputTuple, AnchorSkippedEvent.OutputTuple, AnchorSkippedEvent.OutputObject>;
+    
+
       'Anchored(bytes32,uint64,address,uint256,bytes32,uint256)': TypedContractEvent<AnchoredEvent.InputTuple, AnchoredEvent.OutputTuple, AnchoredEvent.OutputObject>;
       Anchored: TypedContractEvent<AnchoredEvent.InputTuple, AnchoredEvent.OutputTuple, AnchoredEvent.OutputObject>;
+    
+
+      'CallSkipped(uint256,bytes4,bytes)': TypedContractEvent<CallSkippedEvent.InputTuple, CallSkippedEvent.OutputTuple, CallSkippedEvent.OutputObject>;
+      CallSkipped: TypedContractEvent<CallSkippedEvent.InputTuple, CallSkippedEvent.OutputTuple, CallSkippedEvent.OutputObject>;
+    
+
+      'Equivocated(bytes32,uint64,address,bytes32,bytes32)': TypedContractEvent<EquivocatedEvent.InputTuple, EquivocatedEvent.OutputTuple, EquivocatedEvent.OutputObject>;
+      Equivocated: TypedContractEvent<EquivocatedEvent.InputTuple, EquivocatedEvent.OutputTuple, EquivocatedEvent.OutputObject>;
     
     };
   }

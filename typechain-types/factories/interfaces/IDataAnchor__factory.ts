@@ -14,6 +14,59 @@
   {
     "inputs": [
       {
+        "internalType": "bytes32",
+        "name": "logId",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "uint64",
+        "name": "index",
+        "type": "uint64"
+      }
+    ],
+    "name": "AnchorsAgree",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "logId",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "uint64",
+        "name": "index",
+        "type": "uint64"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "otherLogId",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "uint64",
+        "name": "otherIndex",
+        "type": "uint64"
+      }
+    ],
+    "name": "AnchorsUnrelated",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint256",
+        "name": "index",
+        "type": "uint256"
+      }
+    ],
+    "name": "CallBroken",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "address",
         "name": "fleet",
         "type": "address"
@@ -95,6 +148,17 @@
       }
     ],
     "name": "DeviceNotActive",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      }
+    ],
+    "name": "DeviceNotEnrolled",
     "type": "error"
   },
   {
@@ -197,6 +261,17 @@
       }
     ],
     "name": "LogNeedsMember",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint256",
+        "name": "length",
+        "type": "uint256"
+      }
+    ],
+    "name": "RecordsMalformed",
     "type": "error"
   },
   {
@@ -321,6 +396,31 @@
         "type": "uint64"
       },
       {
+        "indexed": false,
+        "internalType": "bytes",
+        "name": "reason",
+        "type": "bytes"
+      }
+    ],
+    "name": "AnchorSkipped",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "logId",
+        "type": "bytes32"
+      },
+      {
+        "indexed": true,
+        "internalType": "uint64",
+        "name": "index",
+        "type": "uint64"
+      },
+      {
         "indexed": true,
         "internalType": "address",
         "name": "author",
@@ -346,6 +446,68 @@
       }
     ],
     "name": "Anchored",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "uint256",
+        "name": "index",
+        "type": "uint256"
+      },
+      {
+        "indexed": true,
+        "internalType": "bytes4",
+        "name": "selector",
+        "type": "bytes4"
+      },
+      {
+        "indexed": false,
+        "internalType": "bytes",
+        "name": "reason",
+        "type": "bytes"
+      }
+    ],
+    "name": "CallSkipped",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "logId",
+        "type": "bytes32"
+      },
+      {
+        "indexed": true,
+        "internalType": "uint64",
+        "name": "index",
+        "type": "uint64"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "keyId",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "bytes32",
+        "name": "firstDigest",
+        "type": "bytes32"
+      },
+      {
+        "indexed": false,
+        "internalType": "bytes32",
+        "name": "secondDigest",
+        "type": "bytes32"
+      }
+    ],
+    "name": "Equivocated",
     "type": "event"
   },
   {
@@ -528,6 +690,45 @@
   {
     "inputs": [
       {
+        "internalType": "address",
+        "name": "fleet",
+        "type": "address"
+      },
+      {
+        "internalType": "uint40",
+        "name": "deadline",
+        "type": "uint40"
+      },
+      {
+        "internalType": "uint64",
+        "name": "freshBlock",
+        "type": "uint64"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "freshHash",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes",
+        "name": "records",
+        "type": "bytes"
+      }
+    ],
+    "name": "anchorMany",
+    "outputs": [
+      {
+        "internalType": "bool[]",
+        "name": "done",
+        "type": "bool[]"
+      }
+    ],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "bytes32",
         "name": "logId",
         "type": "bytes32"
@@ -561,6 +762,30 @@
         "internalType": "struct IDataAnchor.Head",
         "name": "",
         "type": "tuple"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "logId",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "uint40",
+        "name": "longestSilence",
+        "type": "uint40"
+      }
+    ],
+    "name": "isOverdue",
+    "outputs": [
+      {
+        "internalType": "bool",
+        "name": "",
+        "type": "bool"
       }
     ],
     "stateMutability": "view",
@@ -660,6 +885,192 @@
   {
     "inputs": [
       {
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "logId",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint64",
+            "name": "index",
+            "type": "uint64"
+          },
+          {
+            "internalType": "enum IDataAnchor.Kind",
+            "name": "kind",
+            "type": "uint8"
+          },
+          {
+            "internalType": "enum Tree",
+            "name": "tree",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint64",
+            "name": "firstSeq",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint64",
+            "name": "count",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint48",
+            "name": "tFirst",
+            "type": "uint48"
+          },
+          {
+            "internalType": "uint48",
+            "name": "tLast",
+            "type": "uint48"
+          },
+          {
+            "internalType": "uint64",
+            "name": "supersedes",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint64",
+            "name": "freshBlock",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "freshHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "root",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint40",
+            "name": "deadline",
+            "type": "uint40"
+          }
+        ],
+        "internalType": "struct IDataAnchor.Anchor",
+        "name": "first",
+        "type": "tuple"
+      },
+      {
+        "components": [
+          {
+            "internalType": "bytes",
+            "name": "publicKey",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes",
+            "name": "signature",
+            "type": "bytes"
+          }
+        ],
+        "internalType": "struct KeyProof",
+        "name": "byDevice",
+        "type": "tuple"
+      },
+      {
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "logId",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint64",
+            "name": "index",
+            "type": "uint64"
+          },
+          {
+            "internalType": "enum IDataAnchor.Kind",
+            "name": "kind",
+            "type": "uint8"
+          },
+          {
+            "internalType": "enum Tree",
+            "name": "tree",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint64",
+            "name": "firstSeq",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint64",
+            "name": "count",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint48",
+            "name": "tFirst",
+            "type": "uint48"
+          },
+          {
+            "internalType": "uint48",
+            "name": "tLast",
+            "type": "uint48"
+          },
+          {
+            "internalType": "uint64",
+            "name": "supersedes",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint64",
+            "name": "freshBlock",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "freshHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "root",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint40",
+            "name": "deadline",
+            "type": "uint40"
+          }
+        ],
+        "internalType": "struct IDataAnchor.Anchor",
+        "name": "second",
+        "type": "tuple"
+      },
+      {
+        "components": [
+          {
+            "internalType": "bytes",
+            "name": "publicKey",
+            "type": "bytes"
+          },
+          {
+            "internalType": "bytes",
+            "name": "signature",
+            "type": "bytes"
+          }
+        ],
+        "internalType": "struct KeyProof",
+        "name": "alsoByDevice",
+        "type": "tuple"
+      }
+    ],
+    "name": "reportEquivocation",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "bytes32",
         "name": "logId",
         "type": "bytes32"
@@ -685,6 +1096,155 @@
       }
     ],
     "name": "supportsInterface",
+    "outputs": [
+      {
+        "internalType": "bool",
+        "name": "",
+        "type": "bool"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes[]",
+        "name": "calls",
+        "type": "bytes[]"
+      }
+    ],
+    "name": "tryMulticall",
+    "outputs": [
+      {
+        "internalType": "bool[]",
+        "name": "done",
+        "type": "bool[]"
+      }
+    ],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "logId",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint64",
+            "name": "index",
+            "type": "uint64"
+          },
+          {
+            "internalType": "enum IDataAnchor.Kind",
+            "name": "kind",
+            "type": "uint8"
+          },
+          {
+            "internalType": "enum Tree",
+            "name": "tree",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint64",
+            "name": "firstSeq",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint64",
+            "name": "count",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint48",
+            "name": "tFirst",
+            "type": "uint48"
+          },
+          {
+            "internalType": "uint48",
+            "name": "tLast",
+            "type": "uint48"
+          },
+          {
+            "internalType": "uint64",
+            "name": "supersedes",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint64",
+            "name": "freshBlock",
+            "type": "uint64"
+          },
+          {
+            "internalType": "enum IDataAnchor.FreshState",
+            "name": "freshState",
+            "type": "uint8"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "root",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "uint64",
+            "name": "timestamp",
+            "type": "uint64"
+          },
+          {
+            "internalType": "address",
+            "name": "author",
+            "type": "address"
+          }
+        ],
+        "internalType": "struct IDataAnchor.AnchorRecord",
+        "name": "anchored",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes32[]",
+        "name": "peakProof",
+        "type": "bytes32[]"
+      }
+    ],
+    "name": "verifyAnchor",
+    "outputs": [
+      {
+        "internalType": "bool",
+        "name": "",
+        "type": "bool"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "logId",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "uint64",
+        "name": "oldSize",
+        "type": "uint64"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "oldRoot",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32[]",
+        "name": "proof",
+        "type": "bytes32[]"
+      }
+    ],
+    "name": "verifyConsistency",
     "outputs": [
       {
         "internalType": "bool",
@@ -775,12 +1335,39 @@
         "type": "tuple"
       },
       {
+        "components": [
+          {
+            "internalType": "uint64",
+            "name": "seq",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint48",
+            "name": "measuredAt",
+            "type": "uint48"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "commitment",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IDataAnchor.Reading[]",
+        "name": "readings",
+        "type": "tuple[]"
+      },
+      {
+        "internalType": "bytes32[]",
+        "name": "rangeProof",
+        "type": "bytes32[]"
+      },
+      {
         "internalType": "bytes32[]",
         "name": "peakProof",
         "type": "bytes32[]"
       }
     ],
-    "name": "verifyAnchor",
+    "name": "verifyRange",
     "outputs": [
       {
         "internalType": "bool",
