@@ -34,6 +34,41 @@ export function peakPathOf(index: number, leaves: readonly string[], hash: Hash)
     : peakPathOf(index - width, leaves.slice(width), hash);
 }
 
+/** PROOF(m, D[n]), section 2.1.4.1. */
+export function consistencyProofOf(oldSize: number, leaves: readonly string[], hash: Hash): string[] {
+  return subproof(oldSize, leaves, true, hash);
+}
+
+/** SUBPROOF(m, D[n], b), section 2.1.4.1. */
+function subproof(m: number, leaves: readonly string[], isWhole: boolean, hash: Hash): string[] {
+  if (m === leaves.length) return isWhole ? [] : [rootOf(leaves, hash)];
+  const k = split(leaves.length);
+  const [left, right] = [leaves.slice(0, k), leaves.slice(k)];
+  return m <= k
+    ? [...subproof(m, left, isWhole, hash), rootOf(right, hash)]
+    : [...subproof(m - k, right, false, hash), rootOf(left, hash)];
+}
+
+/**
+ * What leads from a range of leaves to the root, by the recursion of section 2.1.1: the roots of all parts that a split
+ * makes and that hold no leaf of the range. Parts of smaller splits come first, and the left of one split before the right.
+ */
+export function rangeProofOf(first: number, count: number, leaves: readonly string[], hash: Hash): string[] {
+  const parts: { width: number; start: number; root: string }[] = [];
+  const visit = (start: number, part: readonly string[], width: number): void => {
+    const end = start + part.length;
+    if (end <= first || start >= first + count) {
+      parts.push({ width, start, root: rootOf(part, hash) });
+    } else if (part.length > 1 && (start < first || end > first + count)) {
+      const k = split(part.length);
+      visit(start, part.slice(0, k), k);
+      visit(start + k, part.slice(k), k);
+    }
+  };
+  visit(0, leaves, 0);
+  return parts.sort((a, b) => a.width - b.width || a.start - b.start).map(({ root }) => root);
+}
+
 /** The largest power of two smaller than n. */
 function split(n: number): number {
   let k = 1;
