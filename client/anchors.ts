@@ -2,7 +2,7 @@ import { AbiCoder, concat, getBytes, hexlify } from "ethers";
 
 import type { IDataAnchor } from "../typechain-types/index.js";
 import { requireAddress, requireHex, requireUint, ZERO_HASH } from "./arguments.js";
-import type { Batch } from "./batches.js";
+import type { Batch, BatchSummary } from "./batches.js";
 import type { Touchstone } from "./connect.js";
 import {
   anchorKinds,
@@ -168,7 +168,7 @@ export interface NewAnchorOptions {
  * @throws TouchstoneError LOG_GAP if the batch does not continue the log.
  */
 export async function newAnchor(
-  options: NewAnchorOptions & { batch: Batch; kind?: "Data" | "Receipts" | "AccessLog" },
+  options: NewAnchorOptions & { batch: BatchSummary; kind?: "Data" | "Receipts" | "AccessLog" },
 ): Promise<Anchor> {
   const { batch, kind = "Data" } = options;
   return appended(options, { ...batch, kind, tree: batch.tree, root: batch.root });
@@ -188,7 +188,9 @@ export async function newGap(options: NewAnchorOptions & { gap: Gap }): Promise<
  *
  * @param options.supersedes Index of the anchor that it corrects.
  */
-export async function newCorrection(options: NewAnchorOptions & { batch: Batch; supersedes: bigint }): Promise<Anchor> {
+export async function newCorrection(
+  options: NewAnchorOptions & { batch: BatchSummary; supersedes: bigint },
+): Promise<Anchor> {
   const { touchstone, batch } = options;
   const { size } = await head({ touchstone, logId: batch.logId });
   return anchorOf(options, size, { ...batch, kind: "Correction", supersedes: options.supersedes });

@@ -1,19 +1,21 @@
-import { randomBytes } from "node:crypto";
-
 import { getBytes } from "ethers";
 
 import { requireHex } from "./arguments.js";
 import type { TreeHash } from "./enumerations.js";
 import { TouchstoneError } from "./errors.js";
-import { buildTree, HASH_BYTES, hashBytes, hashLeaf } from "./merkle.js";
+import { buildTree, createTreeHasher, HASH_BYTES, hashInto } from "./merkle.js";
+import { createSaltReader, eraseAllSeeds, rootSeed, SEED_BYTES, type SeedNode } from "./seed-tree.js";
 
 /** Prefixes that keep what is hashed for one thing from passing for another. */
+const LEAF = 0x00;
 const READING = 0x01;
 const COMMITMENT = 0x02;
 
-const SALT_BYTES = 16;
-/** A contract counts to 2^32; a tree in memory ends earlier. */
+/** A tree in memory ends earlier than the 2^32 readings that a contract counts, and that a stream can reach. */
 const MAX_READINGS = 2 ** 25;
+const MAX_STREAMED = 2 ** 32;
+const SEQ_END = 2n ** 64n;
+const TIME_END = 2n ** 48n;
 
 /** A reading as it was measured. */
 export interface Measurement {
@@ -23,20 +25,39 @@ export interface Measurement {
   payload: Uint8Array;
   /** CoAP Content-Format number of the payload (RFC 7252, section 12.3); 0, plain text, unless told. */
   contentFormat?: number;
-  /** 16 bytes that keep the payload from being guessed by its hash; fresh random ones unless told. */
-  salt?: Uint8Array;
 }
 
-/** A reading in its place in a log. Payload and salt are what it takes to open the commitment: keep them. */
-export interface Reading extends Required<Measurement> {
+/** What remains of a reading whose payload and salt were erased. */
+export interface Erased {
+  /** Unix milliseconds. */
+  measuredAt: bigint;
+  /** 32 bytes as 0x hex. */
+  commitment: string;
+  payload?: undefined;
+}
+
+/** A reading in its place in a log: of an erased one only what its leaf says is left. */
+export type Reading = OpenReading | ErasedReading;
+
+/** A reading with what it takes to open its commitment: keep payload and salt, or the batch's seeds. */
+export interface OpenReading extends Required<Measurement> {
   /** Sequence number in the log. */
   seq: bigint;
   /** 32 bytes as 0x hex: what the leaf says of the payload. */
   commitment: string;
+  /** 16 bytes that keep the payload from being guessed by its hash. */
+  salt: Uint8Array;
 }
 
-/** Readings that are anchored together. */
-export interface Batch {
+export interface ErasedReading extends Erased {
+  /** Sequence number in the log. */
+  seq: bigint;
+  contentFormat?: undefined;
+  salt?: undefined;
+}
+
+/** What an anchor says of readings that are anchored together. */
+export interface BatchSummary {
   /** 32 bytes as 0x hex. */
   logId: string;
   tree: TreeHash;
@@ -49,6 +70,16 @@ export interface Batch {
   tLast: bigint;
   /** 32 bytes as 0x hex. */
   root: string;
+}
+
+/** A batch whose readings are kept elsewhere. With them, its seeds and buildBatch it becomes a whole one again. */
+export interface StreamedBatch extends BatchSummary {
+  /** Where the salts come from; keep them as secret as the payloads. */
+  seeds: readonly SeedNode[];
+}
+
+/** Readings that are anchored together. */
+export interface Batch extends StreamedBatch {
   readings: readonly Reading[];
   /**
    * Siblings from the leaf of a reading up to the root, each 32 bytes as 0x hex.
@@ -56,62 +87,153 @@ export interface Batch {
    * @throws TouchstoneError NOT_FOUND if the batch has no such reading.
    */
   proofOf(seq: bigint): string[];
+  /**
+   * What shows that readings which follow each other are all that the batch has there, each 32 bytes as 0x hex.
+   *
+   * @throws TouchstoneError NOT_FOUND if the batch has no such readings.
+   */
+  rangeProofOf(firstSeq: bigint, count: bigint): string[];
 }
 
 /**
- * Commits to readings that follow each other in a log.
+ * Commits to readings that follow each other in a log. A batch that was anchored comes out the same again from its
+ * readings and its seeds.
  *
  * @param options.logId 32 bytes as 0x hex.
  * @param options.firstSeq Sequence number of the first reading: where the log ends.
  * @param options.readings In the order in which they were measured.
  * @param options.tree What it is hashed with; Keccak256 unless told. SHA-256 suits readers that have no keccak.
- * @throws TouchstoneError INVALID_ARGUMENT for no or too many readings, or one that is none.
+ * @param options.seeds Where the salts come from; a fresh random seed unless told. The batch keeps none that opens a
+ *        reading which was erased.
+ * @throws TouchstoneError INVALID_ARGUMENT for no or too many readings, or one that is none; NOT_FOUND for a reading that
+ *         was not erased and whose salt was.
  */
 export function buildBatch(options: {
   logId: string;
   firstSeq: bigint;
-  readings: readonly Measurement[];
+  readings: readonly (Measurement | Erased)[];
   tree?: TreeHash;
+  seeds?: readonly SeedNode[];
 }): Batch {
-  const { firstSeq, tree = "Keccak256" } = options;
+  const { firstSeq, tree = "Keccak256", seeds: given = [rootSeed()] } = options;
   const logId = requireHex("logId", options.logId, 32);
-  if (options.readings.length === 0 || options.readings.length > MAX_READINGS) {
-    throw invalid(`${options.readings.length} readings are no batch: give 1 to ${MAX_READINGS}.`, {
-      readings: options.readings.length,
-    });
+  const size = options.readings.length;
+  if (size === 0 || size > MAX_READINGS) {
+    throw invalid(`${size} readings are no batch: give 1 to ${MAX_READINGS}.`, { readings: size });
   }
-  const salts = randomBytes(options.readings.length * SALT_BYTES);
-  const leaves = new Uint8Array(options.readings.length * HASH_BYTES);
-  const leafHasher = readingLeafHasher(tree, logId);
-  const readings = options.readings.map((measurement, index): Reading => {
+  const erased = [...options.readings.keys()].filter((index) => options.readings[index]?.payload === undefined);
+  const held = { hash: tree, logId, seeds: given };
+  const seeds = erased.length === 0 ? given : eraseAllSeeds({ ...held, indices: erased, size });
+  const salts = createSaltReader({ ...held, seeds });
+  const hashCommitment = commitmentHasher(tree);
+  const hashLeaf = leafHasher(tree, logId);
+  const leaves = new Uint8Array(size * HASH_BYTES);
+  const times = newSpan();
+  const readings = options.readings.map((reading, index): Reading => {
     const seq = firstSeq + BigInt(index);
-    const { measuredAt, payload, contentFormat = 0 } = measurement;
-    const { salt = salts.subarray(index * SALT_BYTES, (index + 1) * SALT_BYTES) } = measurement;
+    const { measuredAt } = reading;
     requirePlace(seq, measuredAt);
-    const commitment = hashCommitment({ tree, salt, contentFormat, payload });
-    leaves.set(leafHasher({ seq, measuredAt, commitment }), index * HASH_BYTES);
+    times.add(measuredAt);
+    if (reading.payload === undefined) {
+      const commitment = requireHex("commitment", reading.commitment, HASH_BYTES);
+      hashLeaf(seq, measuredAt, getBytes(commitment), leaves, index * HASH_BYTES);
+      return { seq, measuredAt, commitment };
+    }
+    const { payload, contentFormat = 0 } = reading;
+    const salt = new Uint8Array(SEED_BYTES);
+    const commitment = new Uint8Array(HASH_BYTES);
+    salts.read(index, salt, 0);
+    hashCommitment(salt, contentFormat, payload, commitment);
+    hashLeaf(seq, measuredAt, commitment, leaves, index * HASH_BYTES);
     return { seq, measuredAt, payload, contentFormat, salt, commitment: toHex(commitment) };
   });
   const merkleTree = buildTree({ hash: tree, leaves });
-  const times = readings.map(({ measuredAt }) => measuredAt);
+  const placeOf = (first: bigint, count: bigint): number => {
+    const index = first - firstSeq;
+    if (index < 0n || count < 1n || index + count > BigInt(size)) {
+      const last = firstSeq + BigInt(size) - 1n;
+      const asked = count === 1n ? `reading ${first}` : `${count} readings from ${first} on`;
+      throw new TouchstoneError("NOT_FOUND", `The batch has no ${asked}: it has ${firstSeq} to ${last}.`, {
+        details: { seq: first, count, firstSeq, last },
+      });
+    }
+    return Number(index);
+  };
   return {
     logId,
     tree,
     firstSeq,
-    count: BigInt(readings.length),
-    tFirst: times.reduce((earliest, time) => (time < earliest ? time : earliest)),
-    tLast: times.reduce((latest, time) => (time > latest ? time : latest)),
+    count: BigInt(size),
+    ...times.get(),
     root: toHex(merkleTree.root),
     readings,
-    proofOf(seq) {
-      const index = seq - firstSeq;
-      if (index < 0n || index >= BigInt(readings.length)) {
-        const last = firstSeq + BigInt(readings.length) - 1n;
-        throw new TouchstoneError("NOT_FOUND", `The batch has no reading ${seq}: it has ${firstSeq} to ${last}.`, {
-          details: { seq, firstSeq, last },
-        });
-      }
-      return merkleTree.proofOf(Number(index)).map(toHex);
+    seeds,
+    proofOf: (seq) => merkleTree.proofOf(placeOf(seq, 1n)).map(toHex),
+    rangeProofOf: (first, count) => merkleTree.rangeProofOf(placeOf(first, count), Number(count)).map(toHex),
+  };
+}
+
+/** Commits to readings as they come, in memory that does not grow with their number. */
+export interface BatchBuilder {
+  /** Number of readings up to now. */
+  readonly count: bigint;
+  /**
+   * Takes the next reading.
+   *
+   * @throws TouchstoneError INVALID_ARGUMENT if it is none, or one too many: it is not in the batch then.
+   */
+  add(measurement: Measurement): void;
+  /**
+   * The batch of the readings up to now. More can be added after; but of all batches that one builder gives, only one may
+   * be anchored, as they have their salts in common.
+   *
+   * @throws TouchstoneError INVALID_ARGUMENT if there is no reading.
+   */
+  finish(): StreamedBatch;
+}
+
+/**
+ * Starts a batch of readings that follow each other in a log. It comes out the same as by buildBatch.
+ *
+ * @param options.logId 32 bytes as 0x hex.
+ * @param options.firstSeq Sequence number of the first reading: where the log ends.
+ * @param options.tree What it is hashed with; Keccak256 unless told.
+ * @param options.seed 16 bytes that all salts come from, used for no other batch; fresh random ones unless told.
+ * @throws TouchstoneError INVALID_ARGUMENT.
+ */
+export function createBatchBuilder(options: {
+  logId: string;
+  firstSeq: bigint;
+  tree?: TreeHash;
+  seed?: Uint8Array;
+}): BatchBuilder {
+  const { firstSeq, tree = "Keccak256" } = options;
+  const logId = requireHex("logId", options.logId, 32);
+  const seeds = [rootSeed(options.seed)];
+  const salts = createSaltReader({ hash: tree, logId, seeds });
+  const hashCommitment = commitmentHasher(tree);
+  const hashLeaf = leafHasher(tree, logId);
+  const hasher = createTreeHasher({ hash: tree });
+  const times = newSpan();
+  const [salt, commitment, leaf] = [new Uint8Array(SEED_BYTES), new Uint8Array(HASH_BYTES), new Uint8Array(HASH_BYTES)];
+  return {
+    get count() {
+      return BigInt(hasher.size);
+    },
+    add({ measuredAt, payload, contentFormat = 0 }) {
+      const index = hasher.size;
+      if (index === MAX_STREAMED) throw invalid("A batch has at most 2^32 readings: begin another one.", {});
+      const seq = firstSeq + BigInt(index);
+      requirePlace(seq, measuredAt);
+      salts.read(index, salt, 0);
+      hashCommitment(salt, contentFormat, payload, commitment);
+      hashLeaf(seq, measuredAt, commitment, leaf, 0);
+      hasher.append(leaf);
+      times.add(measuredAt);
+    },
+    finish() {
+      if (hasher.size === 0) throw invalid("0 readings are no batch: add one.", { readings: 0 });
+      return { logId, tree, firstSeq, count: BigInt(hasher.size), ...times.get(), root: toHex(hasher.root()), seeds };
     },
   };
 }
@@ -130,8 +252,13 @@ interface Content {
  *
  * @throws TouchstoneError INVALID_ARGUMENT for a salt or format of another width.
  */
-export function commitmentOf(options: Content): string {
-  return toHex(hashCommitment(options));
+export function commitmentOf({ tree, salt, contentFormat, payload }: Content): string {
+  if (salt.length !== SEED_BYTES) {
+    throw invalid(`A salt of ${salt.length} bytes is none: give 16.`, { salt: toHex(salt) });
+  }
+  const commitment = new Uint8Array(HASH_BYTES);
+  commitmentHasher(tree)(salt, contentFormat, payload, commitment);
+  return toHex(commitment);
 }
 
 /**
@@ -146,51 +273,78 @@ export function readingLeaf(options: {
 }): string {
   const { seq, measuredAt } = options.reading;
   requirePlace(seq, measuredAt);
-  const commitment = getBytes(requireHex("commitment", options.reading.commitment, 32));
-  const leafHasher = readingLeafHasher(options.tree, requireHex("logId", options.logId, 32));
-  return toHex(leafHasher({ seq, measuredAt, commitment }));
+  const commitment = getBytes(requireHex("commitment", options.reading.commitment, HASH_BYTES));
+  const leaf = new Uint8Array(HASH_BYTES);
+  leafHasher(options.tree, requireHex("logId", options.logId, 32))(seq, measuredAt, commitment, leaf, 0);
+  return toHex(leaf);
 }
 
-function hashCommitment({ tree, salt, contentFormat, payload }: Content): Uint8Array {
-  if (salt.length !== SALT_BYTES) {
-    throw invalid(`A salt of ${salt.length} bytes is none: give 16.`, { salt: toHex(salt) });
-  }
-  if (!Number.isInteger(contentFormat) || contentFormat < 0 || contentFormat > 0xffff) {
-    throw invalid(`${contentFormat} is no content format: give 0 to 65,535.`, { contentFormat });
-  }
-  const preimage = Buffer.allocUnsafe(1 + SALT_BYTES + 2 + payload.length);
-  preimage.writeUInt8(COMMITMENT, 0);
-  preimage.set(salt, 1);
-  preimage.writeUInt16BE(contentFormat, 1 + SALT_BYTES);
-  preimage.set(payload, 1 + SALT_BYTES + 2);
-  return hashBytes(tree, preimage);
+// ------------------------------------------------------------------ private
+
+/** Hashes commitments, writing what each is hashed from into the same bytes. */
+function commitmentHasher(
+  tree: TreeHash,
+): (salt: Uint8Array, contentFormat: number, payload: Uint8Array, commitment: Uint8Array) => void {
+  const header = 1 + SEED_BYTES + 2;
+  let room = new Uint8Array(header + 256);
+  let preimage = room;
+  return (salt, contentFormat, payload, commitment) => {
+    if (!Number.isInteger(contentFormat) || contentFormat < 0 || contentFormat > 0xffff) {
+      throw invalid(`${contentFormat} is no content format: give 0 to 65,535.`, { contentFormat });
+    }
+    // Callers without types reach this too, and text would be taken for as many zero bytes.
+    if (!(payload instanceof Uint8Array)) throw invalid("A payload is bytes: give a Uint8Array.", { payload });
+    const length = header + payload.length;
+    if (room.length < length) room = new Uint8Array(2 * length);
+    if (preimage.length !== length || preimage.buffer !== room.buffer) preimage = room.subarray(0, length);
+    preimage[0] = COMMITMENT;
+    preimage.set(salt, 1);
+    preimage[1 + SEED_BYTES] = contentFormat >>> 8;
+    preimage[2 + SEED_BYTES] = contentFormat & 0xff;
+    preimage.set(payload, header);
+    hashInto(tree, preimage, commitment, 0);
+  };
+}
+
+/** Hashes leaves of one log, writing what each is hashed from into the same bytes. */
+function leafHasher(
+  tree: TreeHash,
+  logId: string,
+): (seq: bigint, measuredAt: bigint, commitment: Uint8Array, target: Uint8Array, at: number) => void {
+  const preimage = new Uint8Array(2 + 32 + 8 + 6 + HASH_BYTES);
+  const view = new DataView(preimage.buffer);
+  preimage.set([LEAF, READING]);
+  preimage.set(getBytes(logId), 2);
+  return (seq, measuredAt, commitment, target, at) => {
+    // The upper two of eight bytes of the time are zero: the sequence number is written over them.
+    view.setBigUint64(40, measuredAt);
+    view.setBigUint64(34, seq);
+    preimage.set(commitment, 48);
+    hashInto(tree, preimage, target, at);
+  };
 }
 
 function requirePlace(seq: bigint, measuredAt: bigint): void {
-  if (seq < 0n || seq >= 2n ** 64n) throw invalid(`${seq} is no sequence number: give 0 to 2^64 - 1.`, { seq });
-  if (measuredAt < 0n || measuredAt >= 2n ** 48n) {
+  if (seq < 0n || seq >= SEQ_END) throw invalid(`${seq} is no sequence number: give 0 to 2^64 - 1.`, { seq });
+  if (measuredAt < 0n || measuredAt >= TIME_END) {
     throw invalid(`${measuredAt} is no time of a reading: give Unix milliseconds below 2^48.`, { seq, measuredAt });
   }
 }
 
-/** Hashes leaves of one log, writing the content of each into the same bytes. */
-function readingLeafHasher(
-  tree: TreeHash,
-  logId: string,
-): (reading: { seq: bigint; measuredAt: bigint; commitment: Uint8Array }) => Uint8Array {
-  const content = Buffer.alloc(1 + 32 + 8 + 6 + 32);
-  content.writeUInt8(READING, 0);
-  content.set(getBytes(logId), 1);
-  return ({ seq, measuredAt, commitment }) => {
-    content.writeBigUInt64BE(seq, 33);
-    content.writeUIntBE(Number(measuredAt), 41, 6);
-    content.set(commitment, 47);
-    return hashLeaf(tree, content);
+/** The times between which readings were measured. */
+function newSpan(): { add(measuredAt: bigint): void; get(): { tFirst: bigint; tLast: bigint } } {
+  let [tFirst, tLast] = [TIME_END, 0n];
+  return {
+    add(measuredAt) {
+      if (measuredAt < tFirst) tFirst = measuredAt;
+      if (measuredAt > tLast) tLast = measuredAt;
+    },
+    get: () => ({ tFirst, tLast }),
   };
 }
 
 function toHex(bytes: Uint8Array): string {
-  return `0x${Buffer.from(bytes).toString("hex")}`;
+  return `0x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex")}`;
 }
 
 function invalid(message: string, details: Record<string, unknown>): TouchstoneError {

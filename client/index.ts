@@ -30,6 +30,25 @@ export {
   type ManifestPlace,
   type ManifestTerms,
 } from "./manifest-leaves.js";
+export * from "./merkle-paths.js";
+export {
+  buildTree,
+  createTreeHasher,
+  hashBytes,
+  hashLeaf,
+  peakProof,
+  type MerkleTree,
+  type TreeHasher,
+} from "./merkle.js";
 export * from "./reverts.js";
+export {
+  discloseSeeds,
+  eraseAllSeeds,
+  eraseSeeds,
+  rootSeed,
+  saltsOf,
+  type SeedNode,
+  type SeedSet,
+} from "./seed-tree.js";
 export * from "./transactions.js";
 export * from "./typed-data.js";

@@ -270,7 +270,7 @@ async function prove(stage: Stage, { batch }: AnchoredLog, { productId, latest }
   const { touchstone } = reader;
   const seq = batch.firstSeq + 42n;
   const reading = batch.readings[42];
-  if (reading === undefined) throw new Error("The last batch is too short.");
+  if (reading?.payload === undefined) throw new Error("The last batch is too short.");
   const proof = await anchors.proveReading({ touchstone, batch, seq });
   const text = Buffer.from(reading.payload).toString("utf8");
   story.claim(

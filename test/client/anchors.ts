@@ -1,15 +1,13 @@
 import { expect } from "chai";
-import { concat, hexlify, keccak256, sha256, toBeHex } from "ethers";
+import { keccak256 } from "ethers";
 
 import * as anchors from "../../client/anchors.js";
-import { buildBatch, commitmentOf, readingLeaf, type Batch, type Measurement } from "../../client/batches.js";
+import { buildBatch, type Batch, type Measurement } from "../../client/batches.js";
 import { createP256Key, Scheme } from "../../client/keys.js";
 import { loadFixture, networkHelpers, now } from "../support/chain.js";
 import { enrollDevice } from "../support/fleet.js";
 import { errorOf } from "../support/errors.js";
 import { deploySuite } from "../support/suite.js";
-
-const SALT = Buffer.alloc(16, 7);
 
 /** Measurements a second apart, in a log that began an hour ago. */
 async function measure(count: number, firstSeq = 0n): Promise<Measurement[]> {
@@ -39,73 +37,6 @@ async function deployLog() {
   }
   return { ...suite, logId, batches };
 }
-
-describe("Batches of the client", () => {
-  const logId = `0x${"11".repeat(32)}`;
-
-  it("hash a reading byte by byte as the contract does", () => {
-    const payload = Buffer.from("21.5");
-    for (const [tree, hash] of [
-      ["Keccak256", keccak256],
-      ["Sha256", sha256],
-    ] as const) {
-      const commitment = hash(concat(["0x02", SALT, "0x006e", payload]));
-      expect(commitmentOf({ tree, salt: SALT, contentFormat: 110, payload })).to.equal(commitment);
-      const leaf = hash(concat(["0x0001", logId, toBeHex(9, 8), toBeHex(1_700_000_000_123n, 6), commitment]));
-      const reading = { seq: 9n, measuredAt: 1_700_000_000_123n, commitment };
-      expect(readingLeaf({ tree, logId, reading })).to.equal(leaf);
-      const batch = buildBatch({
-        logId,
-        firstSeq: 9n,
-        tree,
-        readings: [{ measuredAt: 1_700_000_000_123n, payload, contentFormat: 110, salt: SALT }],
-      });
-      expect(batch.root).to.equal(leaf);
-      expect(batch.proofOf(9n)).to.deep.equal([]);
-    }
-  });
-
-  it("salt each reading, so that equal readings have unequal commitments", () => {
-    const readings = Array.from({ length: 3 }, () => ({ measuredAt: 1n, payload: Buffer.from("0") }));
-    const batch = buildBatch({ logId, firstSeq: 0n, readings });
-    expect(new Set(batch.readings.map(({ commitment }) => commitment)).size).to.equal(3);
-    expect(new Set(batch.readings.map(({ salt }) => hexlify(salt))).size).to.equal(3);
-    expect(batch.readings.map(({ salt }) => salt.length)).to.deep.equal([16, 16, 16]);
-  });
-
-  it("say what they span, whatever the order of the measurements", () => {
-    const readings = [5n, 3n, 9n].map((measuredAt) => ({ measuredAt, payload: new Uint8Array() }));
-    const { tFirst, tLast, count, firstSeq } = buildBatch({ logId, firstSeq: 100n, readings });
-    expect({ tFirst, tLast, count, firstSeq }).to.deep.equal({ tFirst: 3n, tLast: 9n, count: 3n, firstSeq: 100n });
-  });
-
-  it("refuse what is no reading, naming it", async () => {
-    const good = { measuredAt: 1n, payload: new Uint8Array() };
-    const refused = [
-      [{ measuredAt: -1n }, 0n, "-1 is no time of a reading: give Unix milliseconds below 2^48."],
-      [{ measuredAt: 2n ** 48n }, 0n, "281474976710656 is no time of a reading: give Unix milliseconds below 2^48."],
-      [{ salt: new Uint8Array(15) }, 0n, "A salt of 15 bytes is none: give 16."],
-      [{ contentFormat: 65_536 }, 0n, "65536 is no content format: give 0 to 65,535."],
-      [{}, -1n, "-1 is no sequence number: give 0 to 2^64 - 1."],
-      [{}, 2n ** 64n, "18446744073709551616 is no sequence number: give 0 to 2^64 - 1."],
-    ] as const;
-    for (const [reading, firstSeq, message] of refused) {
-      const build = () => buildBatch({ logId, firstSeq, readings: [{ ...good, ...reading }] });
-      expect((await errorOf("INVALID_ARGUMENT", build)).message).to.equal(message);
-    }
-    const empty = await errorOf("INVALID_ARGUMENT", () => buildBatch({ logId, firstSeq: 0n, readings: [] }));
-    expect(empty.message).to.equal("0 readings are no batch: give 1 to 33554432.");
-    await errorOf("INVALID_ARGUMENT", () => buildBatch({ logId: "0x11", firstSeq: 0n, readings: [good] }));
-  });
-
-  it("refuse a proof of a reading that they do not have", async () => {
-    const batch = buildBatch({ logId, firstSeq: 4n, readings: [{ measuredAt: 1n, payload: new Uint8Array() }] });
-    for (const seq of [3n, 5n]) {
-      const { message } = await errorOf("NOT_FOUND", () => batch.proofOf(seq));
-      expect(message).to.equal(`The batch has no reading ${seq}: it has 4 to 4.`);
-    }
-  });
-});
 
 describe("anchors", () => {
   it("name logs by subject and stream, with the top bit for fleets", () => {
