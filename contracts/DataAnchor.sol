@@ -10,6 +10,7 @@ import {IBatch} from "./interfaces/IBatch.sol";
 import {IDataAnchor} from "./interfaces/IDataAnchor.sol";
 import {IDeviceRegistry} from "./interfaces/IDeviceRegistry.sol";
 import {IRoleRegistry} from "./interfaces/IRoleRegistry.sol";
+import {AnchorEntries, AnchorEntry} from "./libraries/AnchorEntry.sol";
 import {KeyProof, KeyProofs, Scheme} from "./libraries/KeyProofs.sol";
 import {MerkleLog, Tree} from "./libraries/MerkleLog.sol";
 import {Permissions} from "./libraries/Permissions.sol";
@@ -28,34 +29,14 @@ contract DataAnchor is IDataAnchor, FleetAuthority, Batch {
         bytes32[64] peaks;
     }
 
-    /// @dev An AnchorRecord with every number as a whole word, whose width is checked once. `_newEntry` allocates it.
-    struct Entry {
-        bytes32 logId;
-        uint256 index;
-        uint256 kind;
-        uint256 tree;
-        uint256 firstSeq;
-        uint256 count;
-        uint256 tFirst;
-        uint256 tLast;
-        uint256 supersedes;
-        uint256 freshBlock;
-        uint256 freshState;
-        bytes32 root;
-        uint256 timestamp;
-        uint256 author;
-    }
-
     // ------------------------------------------------------------------ constants
 
     bytes32 private constant ANCHOR_TYPEHASH = keccak256(
         "Anchor(bytes32 logId,uint64 index,uint8 kind,uint8 tree,uint64 firstSeq,uint64 count,uint48 tFirst,uint48 tLast,uint64 supersedes,uint64 freshBlock,bytes32 freshHash,bytes32 root,uint40 deadline)"
     );
 
-    uint256 private constant MAX_COUNT = 1 << 32;
-
-    /// @dev Bytes of a record of `anchorMany`.
-    uint256 private constant RECORD_BYTES = 87;
+    /// @dev A count is at most 2^32.
+    uint256 private constant COUNT_BITS = 32;
 
     /// @dev How far a clock may be ahead of the chain's, in milliseconds.
     uint256 private constant CLOCK_TOLERANCE = 1 hours * 1000;
@@ -119,17 +100,19 @@ contract DataAnchor is IDataAnchor, FleetAuthority, Batch {
         bytes32 freshHash,
         bytes calldata records
     ) external override returns (bool[] memory done) {
-        require(records.length % RECORD_BYTES == 0, RecordsMalformed(records.length));
+        require(records.length % AnchorEntries.RECORD_BYTES == 0, RecordsMalformed(records.length));
         _requirePermission(fleet, Permissions.ANCHOR);
         _requireInTime(deadline);
-        Entry memory entry = _newEntry(freshBlock, freshHash, msg.sender);
-        done = new bool[](records.length / RECORD_BYTES);
+        AnchorEntry entry = _newEntry(freshBlock, freshHash, msg.sender);
+        done = new bool[](records.length / AnchorEntries.RECORD_BYTES);
         for (uint256 i = 0; i < done.length; ++i) {
-            _readRecord(entry, fleet, records, i);
-            bytes memory refusal = _refusalOfRecord(entry);
-            if (refusal.length == 0) refusal = _append(entry);
+            entry.readRecord(fleet, records, i);
+            bytes memory refusal =
+                _isFleetLog(entry.logId())
+                    ? _append(entry)
+                    : abi.encodeWithSelector(LogNeedsDevice.selector, entry.logId());
             if (refusal.length == 0) done[i] = true;
-            else emit AnchorSkipped(entry.logId, uint64(entry.index), refusal);
+            else emit AnchorSkipped(entry.logId(), uint64(entry.index()), refusal);
         }
     }
 
@@ -240,95 +223,84 @@ contract DataAnchor is IDataAnchor, FleetAuthority, Batch {
 
     /// @dev Whoever calls has settled that `author` may append to the log.
     function _appendOrRevert(Anchor calldata newAnchor, address author) private {
-        Entry memory entry = _newEntry(newAnchor.freshBlock, newAnchor.freshHash, author);
-        _readAnchor(entry, newAnchor);
+        AnchorEntry entry = _newEntry(newAnchor.freshBlock, newAnchor.freshHash, author);
+        entry.readAnchor(newAnchor);
         bytes memory refusal = _append(entry);
         if (refusal.length != 0) LowLevelCall.bubbleRevert(refusal);
     }
 
     /// @dev Returns the error with which the log refuses the entry, encoded; nothing if it was appended.
-    function _append(Entry memory entry) private returns (bytes memory refusal) {
-        Log storage log = _logs[entry.logId];
-        uint256 word = log.head;
-        refusal = _refusalOf(entry, word);
+    function _append(AnchorEntry entry) private returns (bytes memory refusal) {
+        Log storage log = _logs[entry.logId()];
+        uint256 advanced;
+        (refusal, advanced) = _advance(entry, log.head);
         if (refusal.length != 0) return refusal;
-        log.head = _headAfter(entry, word);
-        MerkleLog.append(log.peaks, uint64(entry.index), _leafOf(entry));
+        log.head = advanced;
+        MerkleLog.append(log.peaks, uint64(entry.index()), entry.leaf());
         emit Anchored(
-            entry.logId,
-            uint64(entry.index),
-            address(uint160(entry.author)),
-            _spanOf(entry),
-            entry.root,
-            _contextOf(entry)
+            entry.logId(),
+            uint64(entry.index()),
+            entry.author(),
+            entry.span(),
+            entry.root(),
+            entry.context()
         );
     }
 
-    function _headAfter(Entry memory entry, uint256 word) private pure returns (uint256) {
-        // Cannot overflow, nor run into each other: no number is wider than 64 bits, nobody can append 2^64 times, and the
-        // time is not past a deadline of 40 bits.
-        unchecked {
-            // A correction speaks of what is in the log: it only counts.
-            if (entry.kind == uint256(Kind.Correction)) return word + (1 << 64);
-            return
-                (entry.firstSeq + entry.count) |
-                ((entry.index + 1) << 64) |
-                (entry.tLast << 128) |
-                (entry.timestamp << 176);
-        }
-    }
-
-    /// @dev Why a log with this head cannot take the entry, as an encoded error; nothing if it can. An error that is returned
-    ///      can be reported by whoever goes on with other logs.
-    function _refusalOf(Entry memory entry, uint256 word) private pure returns (bytes memory refusal) {
+    /// @dev The head that a log with this head has behind the entry, or why it cannot take it, as an encoded error: what is
+    ///      returned can be reported by whoever goes on with other logs.
+    function _advance(AnchorEntry entry, uint256 word) private view returns (bytes memory refusal, uint256 advanced) {
+        (bytes32 logId, uint256 index, uint256 kind) = (entry.logId(), entry.index(), entry.kind());
+        (uint256 firstSeq, uint256 count) = (entry.firstSeq(), entry.count());
+        (uint256 tFirst, uint256 tLast) = (entry.tFirst(), entry.tLast());
+        (uint256 supersedes, bytes32 batchRoot) = (entry.supersedes(), entry.root());
         uint256 nextSeq = uint64(word);
         uint256 size = uint64(word >> 64);
-        uint256 lastMeasured = uint48(word >> 128);
-        bytes32 logId = entry.logId;
-        uint256 kind = entry.kind;
 
-        if (entry.index != size) return abi.encodeWithSelector(IndexMismatch.selector, logId, size, entry.index);
-        // Cannot overflow: no number is wider than 64 bits, and the time not wider than 40.
+        if (kind > uint256(Kind.AccessLog) || entry.tree() > uint256(Tree.Sha256)) {
+            return (abi.encodeWithSelector(AnchorMalformed.selector), 0);
+        }
+        if (index != size) return (abi.encodeWithSelector(IndexMismatch.selector, logId, size, index), 0);
         uint256 pastSeq;
         uint256 latest;
+        // Cannot overflow: no number is wider than 64 bits, and the time not wider than 40. A count of 0 is meant to wrap.
         unchecked {
-            pastSeq = entry.firstSeq + entry.count;
-            latest = entry.timestamp * 1000 + CLOCK_TOLERANCE;
+            pastSeq = firstSeq + count;
+            latest = block.timestamp * 1000 + CLOCK_TOLERANCE;
+            if (((count - 1) >> COUNT_BITS) | (pastSeq >> 64) != 0) {
+                return (abi.encodeWithSelector(CountInvalid.selector, count), 0);
+            }
         }
-        if (entry.count == 0 || entry.count > MAX_COUNT || pastSeq > type(uint64).max) {
-            return abi.encodeWithSelector(CountInvalid.selector, entry.count);
-        }
-        if (entry.tFirst > entry.tLast) {
-            return abi.encodeWithSelector(TimeRegressed.selector, logId, entry.tFirst, entry.tLast);
-        }
-        if (entry.tLast > latest) return abi.encodeWithSelector(TimeInFuture.selector, latest, entry.tLast);
-        if ((entry.root == 0) != (kind == uint256(Kind.Gap))) {
-            return abi.encodeWithSelector(RootInvalid.selector, kind, entry.root);
+        if (tFirst > tLast) return (abi.encodeWithSelector(TimeRegressed.selector, logId, tFirst, tLast), 0);
+        if (tLast > latest) return (abi.encodeWithSelector(TimeInFuture.selector, latest, tLast), 0);
+        if ((batchRoot == 0) != (kind == uint256(Kind.Gap))) {
+            return (abi.encodeWithSelector(RootInvalid.selector, kind, batchRoot), 0);
         }
         if (kind == uint256(Kind.Correction)) {
-            if (entry.supersedes >= size) {
-                return abi.encodeWithSelector(SupersedesInvalid.selector, entry.supersedes, size);
+            if (supersedes >= size) return (abi.encodeWithSelector(SupersedesInvalid.selector, supersedes, size), 0);
+            if (pastSeq > nextSeq) return (abi.encodeWithSelector(CorrectionOutOfRange.selector, nextSeq, pastSeq), 0);
+            // It speaks of what is in the log: it only counts. Cannot overflow: nobody can append 2^64 times.
+            unchecked {
+                return (refusal, word + (1 << 64));
             }
-            if (pastSeq > nextSeq) return abi.encodeWithSelector(CorrectionOutOfRange.selector, nextSeq, pastSeq);
-        } else {
-            if (entry.supersedes != 0) {
-                return abi.encodeWithSelector(SupersedesInvalid.selector, entry.supersedes, size);
-            }
-            if (entry.firstSeq != nextSeq) {
-                return abi.encodeWithSelector(SequenceMismatch.selector, logId, nextSeq, entry.firstSeq);
-            }
-            if (entry.tFirst < lastMeasured) {
-                return abi.encodeWithSelector(TimeRegressed.selector, logId, lastMeasured, entry.tFirst);
-            }
+        }
+        if (supersedes != 0) return (abi.encodeWithSelector(SupersedesInvalid.selector, supersedes, size), 0);
+        if (firstSeq != nextSeq) {
+            return (abi.encodeWithSelector(SequenceMismatch.selector, logId, nextSeq, firstSeq), 0);
+        }
+        uint256 lastMeasured = uint48(word >> 128);
+        if (tFirst < lastMeasured) {
+            return (abi.encodeWithSelector(TimeRegressed.selector, logId, lastMeasured, tFirst), 0);
+        }
+        // Cannot overflow, nor run into each other: the time is not past a deadline of 40 bits.
+        unchecked {
+            advanced = pastSeq | ((size + 1) << 64) | (tLast << 128) | (block.timestamp << 176);
         }
     }
 
-    /// @dev Why a record cannot go into any log: what the ABI's decoder refuses of an Anchor, and whose log it is.
-    function _refusalOfRecord(Entry memory entry) private pure returns (bytes memory refusal) {
-        if (entry.kind > uint256(Kind.AccessLog) || entry.tree > uint256(Tree.Sha256)) {
-            return abi.encodeWithSelector(AnchorMalformed.selector);
-        }
-        if (!_isFleetLog(entry.logId)) return abi.encodeWithSelector(LogNeedsDevice.selector, entry.logId);
+    /// @dev Reverts if the chain knows better than the fresh block that was named.
+    function _newEntry(uint64 freshBlock, bytes32 freshHash, address author) private view returns (AnchorEntry) {
+        return AnchorEntries.allocate(freshBlock, _requireFresh(freshBlock, freshHash), author);
     }
 
     /// @dev Reverts if the chain knows better than what was named.
@@ -367,7 +339,7 @@ contract DataAnchor is IDataAnchor, FleetAuthority, Batch {
         require(KeyProofs.isValid(keyId, scheme, digest, proof), KeyProofInvalid(keyId, digest));
     }
 
-    /// @dev keccak256(abi.encode(ANCHOR_TYPEHASH, message)), without a check of each member: `_readAnchor` checks what is
+    /// @dev keccak256(abi.encode(ANCHOR_TYPEHASH, message)), without a check of each member: `readAnchor` checks what is
     ///      appended, and evidence counts as it was signed.
     function _structHashOf(Anchor calldata message) private pure returns (bytes32 structHash) {
         bytes32 typeHash = ANCHOR_TYPEHASH;
@@ -390,87 +362,6 @@ contract DataAnchor is IDataAnchor, FleetAuthority, Batch {
             mstore(add(preimage, 0x120), batchRoot)
             hash := keccak256(preimage, 0x140)
         }
-    }
-
-    // ------------------------------------------------------------------ private: entries
-
-    /// @dev Reverts if the chain knows better than the fresh block that was named.
-    function _newEntry(uint64 freshBlock, bytes32 freshHash, address author) private view returns (Entry memory entry) {
-        FreshState freshState = _requireFresh(freshBlock, freshHash);
-        // Safe: allocates the 14 members, which all are written before they are read, and in front of them the word that
-        // `_leafOf` needs.
-        assembly ("memory-safe") {
-            let prefix := mload(0x40)
-            mstore(prefix, 0x0003)
-            entry := add(prefix, 0x20)
-            mstore(0x40, add(entry, 0x1c0))
-        }
-        entry.freshBlock = freshBlock;
-        entry.freshState = uint256(freshState);
-        entry.timestamp = block.timestamp;
-        entry.author = uint160(author);
-    }
-
-    /// @dev The decoder checks the width of a number each time that it is read; this checks all of them once.
-    function _readAnchor(Entry memory entry, Anchor calldata newAnchor) private pure {
-        // Safe: the first nine members of an Entry are words, those of an Anchor with the same names are words in calldata.
-        assembly ("memory-safe") {
-            calldatacopy(entry, newAnchor, 0x120)
-        }
-        entry.root = newAnchor.root;
-        (entry.kind, entry.tree) = (uint256(newAnchor.kind), uint256(newAnchor.tree));
-        uint256 in64Bits = entry.index | entry.firstSeq | entry.count | entry.supersedes;
-        uint256 in48Bits = entry.tFirst | entry.tLast;
-        require((in64Bits >> 64) | (in48Bits >> 48) == 0, AnchorMalformed());
-    }
-
-    /// @dev `stream12 ‖ index8 ‖ kind1 ‖ tree1 ‖ firstSeq8 ‖ count5 ‖ tFirst6 ‖ tLast6 ‖ supersedes8 ‖ root32`. There are more
-    ///      than `i` records, so nothing behind them is read.
-    function _readRecord(Entry memory entry, address fleet, bytes calldata records, uint256 i) private pure {
-        uint256 head1;
-        uint256 head2;
-        bytes32 batchRoot;
-        // Safe: only reads calldata; the three words overlap to cover the record's 87 bytes.
-        assembly ("memory-safe") {
-            let record := add(records.offset, mul(i, RECORD_BYTES))
-            head1 := calldataload(record)
-            head2 := calldataload(add(record, 23))
-            batchRoot := calldataload(add(record, 55))
-        }
-        entry.logId = bytes32((uint256(uint160(fleet)) << 96) | (head1 >> 160));
-        entry.index = uint64(head1 >> 96);
-        entry.kind = uint8(head1 >> 88);
-        entry.tree = uint8(head1 >> 80);
-        entry.firstSeq = uint64(head1 >> 16);
-        entry.count = uint40(head2 >> 160);
-        entry.tFirst = uint48(head2 >> 112);
-        entry.tLast = uint48(head2 >> 64);
-        entry.supersedes = uint64(head2);
-        entry.root = batchRoot;
-    }
-
-    /// @dev The leaf of the record that the entry is: keccak256(0x00 ‖ 0x03 ‖ abi.encode(record)).
-    function _leafOf(Entry memory entry) private pure returns (bytes32 leaf) {
-        // Safe: `_newEntry` wrote 0x0003 into the word in front of the 14 members, and nothing else has been given that word.
-        assembly ("memory-safe") {
-            leaf := keccak256(sub(entry, 2), 0x1c2)
-        }
-    }
-
-    /// @dev The fields cannot run into each other: the widths of all numbers were checked.
-    function _spanOf(Entry memory entry) private pure returns (uint256) {
-        return entry.firstSeq | (entry.count << 64) | (entry.tFirst << 128) | (entry.tLast << 176);
-    }
-
-    /// @dev Nor can these: the block's time is not past a deadline of 40 bits.
-    function _contextOf(Entry memory entry) private pure returns (uint256) {
-        return
-            entry.kind |
-            (entry.tree << 8) |
-            (entry.freshState << 16) |
-            (entry.timestamp << 24) |
-            (entry.freshBlock << 88) |
-            (entry.supersedes << 152);
     }
 
     // ------------------------------------------------------------------ private: proofs

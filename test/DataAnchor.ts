@@ -446,16 +446,26 @@ describe("DataAnchor", () => {
       }
     });
 
-    it("refuses a kind and a tree that do not exist, and a fresh block and a deadline that are wider than their types", async () => {
-      const suite = await loadFixture(deployLogs);
-      const { data, actors } = suite;
-      const anchor = await anchorOf({ logId: suite.fleetLog });
-      const calldata = data.interface.encodeFunctionData("anchorAsMember", [anchor]);
+    it("refuses a kind and a tree that do not exist", async () => {
+      const { data, actors, calldata } = await encodedAnchor();
       const words: [number, bigint][] = [
         [2, 5n],
         [2, 1n << 8n],
         [3, 2n],
         [3, 1n << 8n],
+      ];
+      for (const [member, word] of words) {
+        const tampered = withWord(calldata, member, toBeHex(word, 32));
+        await expect(
+          actors.gateway.sendTransaction({ to: data, data: tampered, gasLimit: 1_000_000n }),
+          `member ${member}`,
+        ).to.be.revertedWithCustomError(data, "AnchorMalformed");
+      }
+    });
+
+    it("refuses a fresh block and a deadline that are wider than their types", async () => {
+      const { data, actors, calldata } = await encodedAnchor();
+      const words: [number, bigint][] = [
         [9, 1n << 64n],
         [12, 1n << 40n],
       ];
@@ -467,6 +477,12 @@ describe("DataAnchor", () => {
         ).to.be.revertedWithoutReason(ethers);
       }
     });
+
+    async function encodedAnchor() {
+      const suite = await loadFixture(deployLogs);
+      const anchor = await anchorOf({ logId: suite.fleetLog });
+      return { ...suite, calldata: suite.data.interface.encodeFunctionData("anchorAsMember", [anchor]) };
+    }
   });
 
   describe("what continues a log", () => {

@@ -207,12 +207,12 @@ interface IDataAnchor is IRegistry, IBatch {
     /// @notice Appends to a device log what the device signed. Anyone may send.
     /// @dev The device must be active, and the proof by its present key. Reverts: LogNeedsMember, KindNotAllowed,
     ///      DeadlinePassed, DeviceNotActive, KeyProofInvalid, and all that `anchorAsMember` reverts with from
-    ///      AnchorMalformed on.
+    ///      FreshBlockInvalid on.
     function anchor(Anchor calldata newAnchor, KeyProof calldata byDevice) external;
 
     /// @notice Appends to a fleet log.
     /// @dev By the governor of the log's subject or a member with Anchor. The deadline holds here too. Reverts:
-    ///      LogNeedsDevice, CallerLacksPermission, DeadlinePassed, AnchorMalformed, FreshBlockInvalid, IndexMismatch,
+    ///      LogNeedsDevice, CallerLacksPermission, DeadlinePassed, FreshBlockInvalid, AnchorMalformed, IndexMismatch,
     ///      CountInvalid, TimeRegressed, TimeInFuture, RootInvalid, SupersedesInvalid, CorrectionOutOfRange,
     ///      SequenceMismatch.
     function anchorAsMember(Anchor calldata newAnchor) external;
@@ -241,9 +241,11 @@ interface IDataAnchor is IRegistry, IBatch {
 
     /// @notice Puts on record that a device signed two different batches for one place in its log. Anyone may send.
     /// @dev The proofs are by the device's present key, whatever its status; deadlines do not count, nor whether a log would
-    ///      take the anchors. Two messages that differ in deadline and fresh block only are one batch, signed again. Nothing
-    ///      else follows from it: what to do with the device is its owner's to say. Reverts: LogNeedsMember, AnchorsUnrelated,
-    ///      AnchorsAgree, DeviceNotEnrolled, KeyProofInvalid.
+    ///      take the anchors. Two messages that differ in deadline and fresh block only are one batch, signed again: so
+    ///      whoever has a device sign keeps the batch first, and never builds it anew. Nothing else follows from the record:
+    ///      what to do with the device is its owner's to say. A key that was rotated away can no longer be reported, and a
+    ///      new key can speak of old places: compare `keyId` with the author of the anchor there. Reverts: LogNeedsMember,
+    ///      AnchorsUnrelated, AnchorsAgree, DeviceNotEnrolled, KeyProofInvalid.
     function reportEquivocation(
         Anchor calldata first,
         KeyProof calldata byDevice,
