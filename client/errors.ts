@@ -58,6 +58,22 @@ export type ErrorCode =
   | "JOURNAL_LOCKED"
   /** The journal cannot be written: nothing is sent that is not in it. */
   | "JOURNAL_FAILED"
+  /** The file is no spool, or damaged. */
+  | "SPOOL_INVALID"
+  /** The spool is of another log, or of another chain. */
+  | "SPOOL_MISMATCH"
+  /** Someone else works with the spool now. */
+  | "SPOOL_LOCKED"
+  /** The spool has no room for more. Nothing that was taken is lost, and it goes on once there is room. */
+  | "SPOOL_FULL"
+  /** The spool cannot be written, for another reason than that it is full. */
+  | "SPOOL_FAILED"
+  /** More readings wait to be anchored than may. Nothing was taken. */
+  | "INGEST_BEHIND"
+  /** The file that readings come from is not the one that was read before. */
+  | "SOURCE_CHANGED"
+  /** Another writer appended to the log what it should not have. */
+  | "LOG_CONFLICT"
   /** The node answered with an error that is none of the above. */
   | "RPC_FAILED"
   /** The caller cancelled. */

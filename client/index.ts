@@ -21,6 +21,8 @@ export * from "./errors.js";
 export * from "./events.js";
 export type { Fault } from "./faults.js";
 export * from "./files.js";
+export type { AnchoringLimits, AnchoringState } from "./ingest-anchoring.js";
+export * from "./ingest.js";
 export * from "./keys.js";
 export * from "./manifest-files.js";
 export {
@@ -40,6 +42,7 @@ export {
   type MerkleTree,
   type TreeHasher,
 } from "./merkle.js";
+export * from "./reading-sources.js";
 export * from "./reverts.js";
 export {
   discloseSeeds,
@@ -50,5 +53,6 @@ export {
   type SeedNode,
   type SeedSet,
 } from "./seed-tree.js";
+export type { Anchored, Aside, AsideCode } from "./spool.js";
 export * from "./transactions.js";
 export * from "./typed-data.js";
