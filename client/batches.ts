@@ -115,15 +115,16 @@ export function buildBatch(options: {
   tree?: TreeHash;
   seeds?: readonly SeedNode[];
 }): Batch {
-  const { firstSeq, tree = "Keccak256", seeds: given = [rootSeed()] } = options;
+  const { firstSeq, tree = "Keccak256" } = options;
   const logId = requireHex("logId", options.logId, 32);
   const size = options.readings.length;
   if (size === 0 || size > MAX_READINGS) {
     throw invalid(`${size} readings are no batch: give 1 to ${MAX_READINGS}.`, { readings: size });
   }
   const erased = [...options.readings.keys()].filter((index) => options.readings[index]?.payload === undefined);
-  const held = { hash: tree, logId, seeds: given };
-  const seeds = erased.length === 0 ? given : eraseAllSeeds({ ...held, indices: erased, size });
+  const held = { hash: tree, logId, seeds: options.seeds ?? [rootSeed()] };
+  // Copies, so that whoever gave the seeds may overwrite them.
+  const seeds = eraseAllSeeds({ ...held, indices: erased, size });
   const salts = createSaltReader({ ...held, seeds });
   const hashCommitment = commitmentHasher(tree);
   const hashLeaf = leafHasher(tree, logId);
@@ -209,8 +210,8 @@ export function createBatchBuilder(options: {
 }): BatchBuilder {
   const { firstSeq, tree = "Keccak256" } = options;
   const logId = requireHex("logId", options.logId, 32);
-  const seeds = [rootSeed(options.seed)];
-  const salts = createSaltReader({ hash: tree, logId, seeds });
+  const root = rootSeed(options.seed);
+  const salts = createSaltReader({ hash: tree, logId, seeds: [root] });
   const hashCommitment = commitmentHasher(tree);
   const hashLeaf = leafHasher(tree, logId);
   const hasher = createTreeHasher({ hash: tree });
@@ -233,7 +234,9 @@ export function createBatchBuilder(options: {
     },
     finish() {
       if (hasher.size === 0) throw invalid("0 readings are no batch: add one.", { readings: 0 });
-      return { logId, tree, firstSeq, count: BigInt(hasher.size), ...times.get(), root: toHex(hasher.root()), seeds };
+      const count = BigInt(hasher.size);
+      const seeds = [rootSeed(root.seed)];
+      return { logId, tree, firstSeq, count, ...times.get(), root: toHex(hasher.root()), seeds };
     },
   };
 }

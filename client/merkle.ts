@@ -3,6 +3,7 @@ import { hash as hashWithNode } from "node:crypto";
 import { createKeccak } from "hash-wasm";
 
 import type { TreeHash } from "./enumerations.js";
+import { TouchstoneError } from "./errors.js";
 
 /** Bytes of a hash. */
 export const HASH_BYTES = 32;
@@ -24,15 +25,27 @@ export function hashBytes(hash: TreeHash, bytes: Uint8Array): Uint8Array {
   return digest;
 }
 
-/** Hashes bytes as hashBytes does, and writes the 32 bytes to a place in `target`. */
+/**
+ * Hashes bytes as hashBytes does, and writes the 32 bytes to a place in `target`.
+ *
+ * @throws TouchstoneError INVALID_ARGUMENT for a hash of no tree: a wrong one would go unnoticed, and lose what is erased by it.
+ */
 export function hashInto(hash: TreeHash, bytes: Uint8Array, target: Uint8Array, at: number): void {
-  if (hash === "Keccak256") {
-    target.set(keccak.init().update(bytes).digest("binary"), at);
-    return;
+  switch (hash) {
+    case "Keccak256":
+      target.set(keccak.init().update(bytes).digest("binary"), at);
+      return;
+    case "Sha256": {
+      // Text with a character for each byte: a Buffer would take Node several times as long as the hash does.
+      const digest = hashWithNode("sha256", bytes, "binary");
+      for (let byte = 0; byte < HASH_BYTES; byte += 1) target[at + byte] = digest.charCodeAt(byte);
+      return;
+    }
+    default:
+      throw new TouchstoneError("INVALID_ARGUMENT", `${String(hash)} hashes no tree: give Keccak256 or Sha256.`, {
+        details: { hash },
+      });
   }
-  // Text with a character for each byte: a Buffer would take Node several times as long as the hash does.
-  const digest = hashWithNode("sha256", bytes, "binary");
-  for (let byte = 0; byte < HASH_BYTES; byte += 1) target[at + byte] = digest.charCodeAt(byte);
 }
 
 /** The hash of a leaf: H(0x00 ‖ content). */

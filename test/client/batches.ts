@@ -10,7 +10,7 @@ import {
   type Measurement,
 } from "../../client/batches.js";
 import { rootOfRange } from "../../client/merkle-paths.js";
-import { eraseAllSeeds, saltsOf } from "../../client/seed-tree.js";
+import { eraseAllSeeds, rootSeed, saltsOf } from "../../client/seed-tree.js";
 import { errorOf } from "../support/errors.js";
 import { rangeProofOf } from "../support/rfc9162.js";
 
@@ -122,6 +122,22 @@ describe("Batches of the client", () => {
       const revived = () => buildBatch({ logId, firstSeq: 3n, readings: erase(0, 10), tree, seeds: more.seeds });
       expect((await errorOf("NOT_FOUND", revived)).details).to.deep.equal({ leaf: 4 });
     }
+  });
+
+  it("keep their seeds and salts whatever becomes of those that were given", () => {
+    const given = rootSeed();
+    const batch = buildBatch({ logId, firstSeq: 0n, readings: measure(3), seeds: [given] });
+    given.seed.fill(0);
+    const { root } = buildBatch({ logId, firstSeq: 0n, readings: measure(3), seeds: batch.seeds });
+    expect(root).to.equal(batch.root);
+    const builder = createBatchBuilder({ logId, firstSeq: 0n });
+    for (const [index, reading] of measure(3).entries()) {
+      builder.add(reading);
+      if (index === 1) builder.finish().seeds[0]!.seed.fill(0);
+    }
+    const streamed = builder.finish();
+    const rebuilt = buildBatch({ logId, firstSeq: 0n, readings: measure(3), seeds: streamed.seeds });
+    expect(rebuilt.root).to.equal(streamed.root);
   });
 
   it("prove that readings which follow each other are all there", () => {

@@ -20,11 +20,20 @@ const ROOT = Buffer.from("000102030405060708090a0b0c0d0e0f", "hex");
 const root = rootSeed(ROOT);
 const hash: TreeHash = "Keccak256";
 
+/** The seeds of both children of a node, by the definition, each hashed once. */
+const known = new Map<string, string>();
+function childrenOf(tree: TreeHash, height: number, index: number): string {
+  const node = `${tree} ${height} ${index}`;
+  const children = known.get(node) ?? H[tree](concat(["0x04", logId, seedAt(tree, height, index)]));
+  known.set(node, children);
+  return children;
+}
+
 /** The seed of a node, by the definition: one hash for each level from the root down. */
 function seedAt(tree: TreeHash, height: number, index: number): string {
   if (height === 32) return hexlify(ROOT);
-  const children = H[tree](concat(["0x04", logId, seedAt(tree, height + 1, Math.floor(index / 2))]));
-  return index % 2 === 0 ? dataSlice(children, 0, 16) : dataSlice(children, 16);
+  const siblings = childrenOf(tree, height + 1, Math.floor(index / 2));
+  return index % 2 === 0 ? dataSlice(siblings, 0, 16) : dataSlice(siblings, 16);
 }
 
 /** The leaves that a node covers. */
@@ -100,6 +109,30 @@ describe("the salts of a seed tree", () => {
         expect([salt[0], salt[17]]).to.deep.equal([0, 0]);
       }),
     );
+  });
+
+  it("are the same after a jump of any length", () => {
+    const reader = createSaltReader({ hash, logId, seeds: [root] });
+    const salt = new Uint8Array(16);
+    const far = [
+      0,
+      2 ** 31 - 1,
+      2 ** 31,
+      2 ** 32 - 1,
+      2 ** 32 - 2,
+      0,
+      2 ** 31,
+      1,
+      1,
+      2 ** 16,
+      2 ** 16 - 1,
+      2 ** 32 - 1,
+      0,
+    ];
+    for (const leaf of far) {
+      reader.read(leaf, salt, 0);
+      expect(hexlify(salt), `leaf ${leaf}`).to.equal(seedAt(hash, 0, leaf));
+    }
   });
 
   it("differ from log to log, from hash to hash and from seed to seed", () => {
@@ -178,6 +211,8 @@ describe("the salts of a seed tree", () => {
       }
     }
     await errorOf("INVALID_ARGUMENT", () => saltsOf({ hash, logId: "0x5e", seeds: [root], first: 0, count: 1 }));
+    const other = "keccak256" as TreeHash;
+    await errorOf("INVALID_ARGUMENT", () => eraseSeeds({ hash: other, logId, seeds: [root], index: 0, size: 2 }));
   });
 });
 
