@@ -234,8 +234,8 @@ contract DataAnchorHandler is DataAnchorSetup {
         if (next.kind != IDataAnchor.Kind.Correction) {
             expected.nextSeq += next.count;
             expected.lastMeasured = next.tLast;
+            expected.lastAnchored = block.timestamp;
         }
-        expected.lastAnchored = block.timestamp;
         IDataAnchor.AnchorRecord memory record = recordOf(next, _authorOf(logSeed));
         expected.leaves.push(keccak256(abi.encodePacked(bytes2(0x0003), abi.encode(record))));
         _records[next.logId].push(record);

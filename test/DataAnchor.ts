@@ -1,150 +1,49 @@
 import { expect } from "chai";
-import { AbiCoder, concat, getBytes, hexlify, id, toBeHex, ZeroAddress, ZeroHash } from "ethers";
+import { concat, getBytes, hexlify, id, toBeHex, ZeroAddress, ZeroHash } from "ethers";
 import { network } from "hardhat";
 
-import { createP256Key, Scheme, type Key } from "../client/keys.js";
-import { anchorMessage, messageDigest, messageDomain, type MessageDomain } from "../client/typed-data.js";
+import { createP256Key, Scheme } from "../client/keys.js";
+import { anchorMessage, messageDigest } from "../client/typed-data.js";
 import {
   IBatch__factory,
   IDataAnchor__factory,
   IRegistry__factory,
   KeyProofs__factory,
-  type DataAnchor,
-  type IDataAnchor,
 } from "../typechain-types/index.js";
 
-import { DAY, ethers, loadFixture, networkHelpers, now } from "./support/chain.js";
-import { deployFleet, enrollDevice, wrongCallers, type Fleet } from "./support/fleet.js";
+import { ethers, loadFixture, networkHelpers, now } from "./support/chain.js";
+import { deployFleet, enrollDevice, wrongCallers } from "./support/fleet.js";
 import { interfaceIdOf, REGISTRY_INTERFACE_IDS } from "./support/interface-id.js";
+import {
+  ANCHOR,
+  anchorOf,
+  append,
+  deployFilledLog,
+  deployLogs,
+  deviceLogOf,
+  eventArgsOf,
+  fleetLogOf,
+  FreshState,
+  HOUR_MS,
+  Kind,
+  leafOf,
+  prove,
+  recordOf,
+  send,
+  Tree,
+  type Anchor,
+  type AnchorRecord,
+  type Logs,
+} from "./support/logs.js";
 import { keccak256, pathOf, peakPathOf, rootOf, sha256, type Hash } from "./support/rfc9162.js";
 import { wrongProofs } from "./support/signed-messages.js";
 import { structOf } from "./support/struct.js";
-
-const Kind = { Data: 0n, Gap: 1n, Correction: 2n, Receipts: 3n, AccessLog: 4n };
-const Tree = { Keccak256: 0n, Sha256: 1n };
-const FreshState = { None: 0n, Confirmed: 1n, TooOld: 2n };
-const ANCHOR = 1n << 11n;
-const HOUR_MS = 3_600_000n;
-const STREAM = 7n;
 
 /** The contract of EIP-2935 and its code, as on mainnet. */
 const BLOCK_HASHES = "0x0000F90827F1C53a10cb7A02335B175320002935";
 const BLOCK_HASHES_CODE =
   "0x3373fffffffffffffffffffffffffffffffffffffffe14604657602036036042575f35600143038111604257611fff81430311604257611fff9006545f5260205ff35b5f5ffd5b5f35611fff60014303065500";
 const BLOCK_HASHES_KEPT = 8191;
-
-/** The members of a struct as the tests hold them: hex strings, and bigints for all numbers. */
-type Members<Struct, Text extends keyof Struct> = { [Name in keyof Struct]: Name extends Text ? string : bigint };
-type Anchor = Members<IDataAnchor.AnchorStruct, "logId" | "freshHash" | "root">;
-type AnchorRecord = Members<IDataAnchor.AnchorRecordStruct, "logId" | "root" | "author">;
-
-interface Logs extends Fleet {
-  data: DataAnchor;
-  domain: MessageDomain;
-  deviceLog: string;
-  fleetLog: string;
-}
-
-async function deployLogs(): Promise<Logs> {
-  const suite = await deployFleet();
-  const data = await ethers.deployContract("DataAnchor", [suite.roles, suite.devices]);
-  const domain = messageDomain({ contract: "DataAnchor", chainId: suite.chainId, address: await data.getAddress() });
-  return {
-    ...suite,
-    data,
-    domain,
-    deviceLog: deviceLogOf(suite.p256Device.id),
-    fleetLog: fleetLogOf(suite.fleet),
-  };
-}
-
-/** The fleet's log with three anchors of ten readings each, and the time in milliseconds when the last was measured. */
-async function deployFilledLog() {
-  const suite = await deployLogs();
-  const records: AnchorRecord[] = [];
-  for (let index = 0n; index < 3n; index++) {
-    records.push(await append(suite, { index, firstSeq: index * 10n }));
-  }
-  return { ...suite, records, lastMeasured: records[2]!.tLast };
-}
-
-function deviceLogOf(device: string, stream = STREAM): string {
-  return concat([device, toBeHex(stream, 12)]);
-}
-
-function fleetLogOf(subject: string, stream = STREAM): string {
-  return concat([subject, toBeHex(stream | (1n << 95n), 12)]);
-}
-
-/** An anchor of ten readings: of the last minute if it is the first of its log, of the last millisecond if it is not. */
-async function anchorOf(changes: Partial<Anchor> & { logId: string }): Promise<Anchor> {
-  const time = await now();
-  const isFirst = (changes.index ?? 0n) === 0n;
-  return {
-    index: 0n,
-    kind: Kind.Data,
-    tree: Tree.Keccak256,
-    firstSeq: 0n,
-    count: 10n,
-    tFirst: time * 1000n - (isFirst ? 60_000n : 1n),
-    tLast: time * 1000n - 1n,
-    supersedes: 0n,
-    freshBlock: 0n,
-    freshHash: ZeroHash,
-    root: id("batch"),
-    deadline: time + DAY,
-    ...changes,
-  };
-}
-
-/** Sends an anchor to the fleet's log, as its gateway unless told. */
-async function send(suite: Logs, changes: Partial<Anchor>, by = suite.actors.gateway) {
-  const anchor = await anchorOf({ logId: suite.fleetLog, ...changes });
-  return { anchor, sending: suite.data.connect(by).anchorAsMember(anchor) };
-}
-
-/** Appends to the fleet's log and returns the record that the contract made of the anchor. */
-async function append(suite: Logs, changes: Partial<Anchor>, freshState = FreshState.None): Promise<AnchorRecord> {
-  const { anchor, sending } = await send(suite, changes);
-  await sending;
-  return recordOf(anchor, freshState, suite.actors.gateway.address);
-}
-
-async function recordOf(anchor: Anchor, freshState: bigint, author: string): Promise<AnchorRecord> {
-  const { logId, index, kind, tree, firstSeq, count, tFirst, tLast, supersedes, freshBlock, root } = anchor;
-  const batch = { kind, tree, firstSeq, count, tFirst, tLast, supersedes, root };
-  return { logId, index, ...batch, freshBlock, freshState, timestamp: await now(), author };
-}
-
-/** Signs an anchor with a device's key. */
-async function prove(suite: Logs, key: Key, anchor: Anchor) {
-  return key.prove(anchorMessage(suite.domain, anchor));
-}
-
-/** All arguments of the event that the record must have caused. */
-function eventArgsOf(record: AnchorRecord): (bigint | string)[] {
-  const { logId, index, author, root } = record;
-  const span = record.firstSeq | (record.count << 64n) | (record.tFirst << 128n) | (record.tLast << 176n);
-  const context =
-    record.kind |
-    (record.tree << 8n) |
-    (record.freshState << 16n) |
-    (record.timestamp << 24n) |
-    (record.freshBlock << 88n) |
-    (record.supersedes << 152n);
-  return [logId, index, author, span, root, context];
-}
-
-/** keccak256(0x00 ‖ 0x03 ‖ abi.encode(record)), written out. */
-function leafOf(record: AnchorRecord): string {
-  const types =
-    "bytes32,uint64,uint8,uint8,uint64,uint64,uint48,uint48,uint64,uint64,uint8,bytes32,uint64,address".split(",");
-  const { logId, index, kind, tree, firstSeq, count, tFirst, tLast } = record;
-  const { supersedes, freshBlock, freshState, root, timestamp, author } = record;
-  const values = [logId, index, kind, tree, firstSeq, count, tFirst, tLast];
-  const rest = [supersedes, freshBlock, freshState, root, timestamp, author];
-  return keccak256(concat(["0x0003", AbiCoder.defaultAbiCoder().encode(types, [...values, ...rest])]));
-}
 
 /** The calldata with another word for a member of the anchor, as no encoder would write it. */
 function withWord(calldata: string, member: number, word: string): string {
