@@ -1,4 +1,4 @@
-import { AbiCoder, concat, dataSlice, id, toBeHex, ZeroHash } from "ethers";
+import { AbiCoder, concat, dataSlice, id, toBeHex, ZeroHash, type ContractTransactionResponse } from "ethers";
 
 import type { Key } from "../../client/keys.js";
 import { anchorMessage, messageDomain, type MessageDomain } from "../../client/typed-data.js";
@@ -7,6 +7,7 @@ import type { DataAnchor, IDataAnchor } from "../../typechain-types/index.js";
 import { DAY, ethers, now } from "./chain.js";
 import { deployFleet, type Fleet } from "./fleet.js";
 import { keccak256, type Hash } from "./rfc9162.js";
+import { structOf } from "./struct.js";
 
 export const Kind = { Data: 0n, Gap: 1n, Correction: 2n, Receipts: 3n, AccessLog: 4n };
 export const Tree = { Keccak256: 0n, Sha256: 1n };
@@ -154,4 +155,18 @@ export function packed(anchor: Anchor): string {
     [supersedes, 8],
   ] as const;
   return concat([dataSlice(logId, 20), ...numbers.map(([number, bytes]) => toBeHex(number, bytes)), root]);
+}
+
+/** The events of a transaction to DataAnchor, each as its name and all of its arguments. */
+export async function eventsOf(data: DataAnchor, sending: Promise<ContractTransactionResponse>): Promise<unknown[][]> {
+  const receipt = await (await sending).wait();
+  return receipt!.logs.map((log) => {
+    const event = data.interface.parseLog(log)!;
+    return [event.name, ...(event.args.toArray() as unknown[])];
+  });
+}
+
+/** Everything that the contract says of a log. */
+export async function stateOf(data: DataAnchor, logId: string) {
+  return { ...structOf(await data.head(logId)), root: await data.root(logId) };
 }
