@@ -75,7 +75,7 @@ async function anchored(suite: Logs, anchor: Anchor, author = suite.actors.gatew
 }
 
 function skipped(suite: Logs, anchor: Anchor, error: string, args: readonly unknown[]) {
-  const reason = suite.data.interface.encodeErrorResult(error as never, args as never);
+  const reason = suite.data.interface.encodeErrorResult(error, args as never);
   return ["AnchorSkipped", anchor.logId, anchor.index, reason];
 }
 
@@ -607,15 +607,12 @@ describe("DataAnchor batches", () => {
       root: id(`batch ${place}`),
     }));
     const events = await eventsOf(data, sendMany(suite, anchors));
-    expect(events).to.deep.equal(
-      await Promise.all(
-        anchors.map((anchor) =>
-          anchor.index === 0n
-            ? anchored(suite, anchor)
-            : skipped(suite, anchor, "IndexMismatch", [anchor.logId, 0n, 1n]),
-        ),
-      ),
-    );
+    const expected: unknown[][] = [];
+    for (const anchor of anchors) {
+      const refusal = skipped(suite, anchor, "IndexMismatch", [anchor.logId, 0n, 1n]);
+      expected.push(anchor.index === 0n ? await anchored(suite, anchor) : refusal);
+    }
+    expect(events).to.deep.equal(expected);
     for (const anchor of anchors.slice(0, 6)) {
       const record = await recordOf(anchor, FreshState.None, suite.actors.gateway.address);
       expect(await data.verifyAnchor(record, [])).to.equal(anchor.index === 0n);
@@ -736,8 +733,8 @@ describe("DataAnchor batches", () => {
     ) => [
       "CallSkipped",
       place,
-      data.interface.getFunction(verb as "anchor").selector,
-      data.interface.encodeErrorResult(error as never, args as never),
+      data.interface.getFunction(verb).selector,
+      data.interface.encodeErrorResult(error, args as never),
     ];
 
     const anchoredBy = async (suite: Devices, place: number) =>
