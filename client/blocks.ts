@@ -1,5 +1,7 @@
-import type { Provider } from "ethers";
+import { toQuantity, type Provider } from "ethers";
+import { z } from "zod";
 
+import { TouchstoneError } from "./errors.js";
 import { ask } from "./reverts.js";
 
 /** Providers that pass a request on as it is, as those of ethers and Hardhat that speak JSON-RPC do. */
@@ -17,6 +19,43 @@ export async function latestBlock(provider: Provider): Promise<number> {
   return ask(async () =>
     isPassing(provider) ? Number(await provider.send("eth_blockNumber", [])) : provider.getBlockNumber(),
   );
+}
+
+/** What names a block for ever, and its time. */
+export interface BlockPlace {
+  number: number;
+  /** 32 bytes as 0x hex. */
+  hash: string;
+  /** Unix seconds. */
+  timestamp: bigint;
+}
+
+const blockAnswer = z.object({ hash: z.string().regex(/^0x[0-9a-f]{64}$/i), timestamp: z.coerce.bigint() });
+
+/**
+ * The block that has this number now; past the memory of ethers, as above.
+ *
+ * @throws TouchstoneError NOT_FOUND if there is none, CHAIN_UNREACHABLE, RPC_FAILED.
+ */
+export async function blockAt(provider: Provider, number: number): Promise<BlockPlace> {
+  const answer = await ask(() =>
+    isPassing(provider)
+      ? provider.send("eth_getBlockByNumber", [toQuantity(number), false])
+      : provider.getBlock(number),
+  );
+  if (answer === null) {
+    throw new TouchstoneError("NOT_FOUND", `The node has no block ${number}: wait until it has, or ask another.`, {
+      details: { block: number },
+    });
+  }
+  const parsed = blockAnswer.safeParse(answer);
+  if (!parsed.success) {
+    throw new TouchstoneError("RPC_FAILED", `The node's answer for block ${number} is no block: ask another node.`, {
+      details: { block: number },
+      cause: parsed.error,
+    });
+  }
+  return { number, ...parsed.data };
 }
 
 function isPassing(provider: Provider): provider is Provider & Passing {

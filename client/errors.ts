@@ -78,8 +78,12 @@ export type ErrorCode =
   | "RPC_FAILED"
   /** The caller cancelled. */
   | "CANCELLED"
+  /** The chain was reorganised while it was read: read again. */
+  | "CHAIN_REORGANISED"
   /** A batch does not continue its log. Nothing was sent. */
   | "LOG_GAP"
+  /** The payload of a reading is no batch of a device. */
+  | "DEVICE_BATCH_INVALID"
   /** What was asked for is not on the chain. */
   | "NOT_FOUND"
   /** A key did not sign: hardware that is locked or gone. Nothing was sent. */

@@ -183,14 +183,28 @@ export async function* auditTrail(
 /** Every key that ever spoke for the device: its factory key, and those that were put in its place. */
 async function keysOf(touchstone: Touchstone, device: string, signal: AbortSignal | undefined): Promise<string[]> {
   const keys = [device];
+  const range = signal === undefined ? {} : { signal };
+  for await (const { args } of readKeyRotations({ touchstone, device, ...range })) keys.push(args.newKey);
+  return keys;
+}
+
+/**
+ * Reads when each further key was put in the place of the one before, and nothing else of the device.
+ *
+ * @param options.device As requireAddress gives it.
+ * @throws TouchstoneError as readEvents.
+ */
+export async function* readKeyRotations(
+  options: { touchstone: Touchstone; device: string } & ReadRange,
+): AsyncGenerator<TouchstoneEventNamed<"KeyRotated">, void, undefined> {
+  const { touchstone, device } = options;
   const query = {
     addresses: [touchstone.addresses.DeviceRegistry],
     topics: [[touchstone.deviceRegistry.filters.KeyRotated.fragment.topicHash], [topicOf(device)]],
   };
-  for await (const event of readQueries(touchstone, [query], signal === undefined ? {} : { signal })) {
-    if (event.name === "KeyRotated") keys.push(event.args.newKey);
+  for await (const event of readQueries(touchstone, [query], options)) {
+    if (event.name === "KeyRotated") yield event;
   }
-  return keys;
 }
 
 // ------------------------------------------------------------------ queries

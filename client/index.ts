@@ -1,5 +1,6 @@
 export * as access from "./access.js";
 export * as anchors from "./anchors.js";
+export * as audits from "./audits.js";
 export * as authentication from "./authentication.js";
 export * as devices from "./devices.js";
 export * as firmware from "./firmware.js";
@@ -14,6 +15,7 @@ export * from "./batches.js";
 export * from "./claim-packages.js";
 export * from "./connect.js";
 export * from "./deployments.js";
+export * from "./device-batches.js";
 export * from "./device-lists.js";
 export * from "./did.js";
 export * from "./enumerations.js";
