@@ -50,8 +50,8 @@ export interface FindingFigures {
 
   // ------------------------------------------------------------------ time: what the auditor expects
 
-  /** The measurements ended longer before their block than allowed. Seconds. */
-  Late: { seconds: bigint; latestAfter: bigint };
+  /** The measurements ended longer before their block than allowed. Milliseconds, and the allowed seconds. */
+  Late: { milliseconds: bigint; latestAfter: bigint };
   /** Nothing continued the log for longer than allowed. Unix seconds, and seconds. */
   Silent: { from: bigint | undefined; to: bigint; seconds: bigint; longestSilence: bigint };
   /** Nothing was measured for longer than allowed, though no reading is missing. Unix milliseconds, and milliseconds. */
@@ -159,8 +159,8 @@ const sentences: { [C in FindingCode]: (figures: FindingFigures[C], index: bigin
   AuthorChanged: ({ from, to, rotatedIn }, index) =>
     `Anchor ${index} was made by ${to}, those before it by ${from}` +
     (rotatedIn === undefined ? "." : `: the key was put in place in block ${rotatedIn}.`),
-  Late: ({ seconds, latestAfter }, index) =>
-    `Anchor ${index} came ${durationOf(seconds)} after its last measurement: ${durationOf(latestAfter)} are allowed.`,
+  Late: ({ milliseconds, latestAfter }, index) =>
+    `Anchor ${index} came ${durationOf(milliseconds / 1000n)} after its last measurement: ${durationOf(latestAfter)} are allowed.`,
   Silent: ({ from, to, seconds, longestSilence }, index) =>
     from === undefined
       ? "The log was never written."

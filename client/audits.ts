@@ -116,8 +116,7 @@ export async function auditLog(options: AuditOptions): Promise<LogAudit> {
     findings.push(...(await askWitness({ witness, other, logId, block, head, root })));
   }
 
-  const again = await blockAt(touchstone.provider, toBlock);
-  if (again.hash !== block.hash) throw reorganised(block, again.hash);
+  await requireUnchanged(touchstone, block);
   return {
     logId,
     block,
@@ -212,6 +211,14 @@ function byIndex(a: Finding, b: Finding): number {
   if (a.index === b.index) return 0;
   if (a.index === undefined || b.index === undefined) return a.index === undefined ? 1 : -1;
   return a.index < b.index ? -1 : 1;
+}
+
+async function requireUnchanged(touchstone: Touchstone, block: BlockPlace): Promise<void> {
+  const again = await blockAt(touchstone.provider, block.number).catch((error: unknown) => {
+    if (error instanceof TouchstoneError && error.code === "NOT_FOUND") return undefined;
+    throw error;
+  });
+  if (again?.hash !== block.hash) throw reorganised(block, again?.hash ?? "gone");
 }
 
 function reorganised(block: BlockPlace, found: string): TouchstoneError {

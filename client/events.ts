@@ -323,17 +323,25 @@ function parseLog(touchstone: Touchstone, log: Log): TouchstoneEvent | undefined
     DataAnchor: touchstone.dataAnchor.interface,
     FirmwareRegistry: touchstone.firmwareRegistry.interface,
   };
-  const parsed: LogDescription | null = interfaces[contract].parseLog(log);
-  if (parsed === null) return undefined;
-  return {
-    contract,
-    name: parsed.name,
-    args: plainStruct(parsed.fragment.inputs, parsed.args),
-    cursor: { block: log.blockNumber, logIndex: log.index },
-    blockHash: log.blockHash,
-    transactionHash: log.transactionHash,
-    // The names and arguments come from the same ABIs as the types.
-  } as TouchstoneEvent;
+  try {
+    const parsed: LogDescription | null = interfaces[contract].parseLog(log);
+    if (parsed === null) return undefined;
+    return {
+      contract,
+      name: parsed.name,
+      args: plainStruct(parsed.fragment.inputs, parsed.args),
+      cursor: { block: log.blockNumber, logIndex: log.index },
+      blockHash: log.blockHash,
+      transactionHash: log.transactionHash,
+      // The names and arguments come from the same ABIs as the types.
+    } as TouchstoneEvent;
+  } catch (cause) {
+    throw new TouchstoneError(
+      "RPC_FAILED",
+      `Log ${log.index} of block ${log.blockNumber} is none that ${contract} can have made: ask another node.`,
+      { details: { block: log.blockNumber, logIndex: log.index, contract }, cause },
+    );
+  }
 }
 
 /** `Result.toObject` of ethers makes objects of lists. */

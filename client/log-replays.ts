@@ -69,6 +69,10 @@ const UINT64_END = 2n ** 64n;
 /** Milliseconds by which the contract lets a measurement be ahead of its block. */
 const CLOCK_TOLERANCE = 3_600_000n;
 
+/** What the words of an event take up: see recordOf. */
+const SPAN_BITS = 224n;
+const CONTEXT_BITS = 216n;
+
 /** What the contract keeps of a log, as the events lead to it. */
 interface Ended {
   index: bigint;
@@ -115,7 +119,7 @@ export function createLogReplay(options: { logId: string; expectations: Expectat
     if (record?.logId !== logId || record.index < end.index) {
       refuse(
         record === undefined
-          ? ["AnchorMalformed", "kind, tree and freshness", event.args.context]
+          ? ["AnchorMalformed", "fields that are some", event.args.context]
           : ["IndexMismatch", `${end.index} of ${logId}`, `${record.index} of ${record.logId}`],
       );
       return undefined;
@@ -170,12 +174,11 @@ export function createLogReplay(options: { logId: string; expectations: Expectat
         add("Paused", index, { from: lastMeasured, to: tFirst, milliseconds, longestPause });
       }
     }
-    const seconds = timestamp - tLast / 1000n;
-    if (latestAfter !== undefined && kind !== "Correction" && kind !== "Gap" && seconds > latestAfter) {
-      add("Late", index, { seconds, latestAfter });
+    const behind = timestamp * 1000n - tLast;
+    if (latestAfter !== undefined && kind !== "Correction" && kind !== "Gap" && behind > latestAfter * 1000n) {
+      add("Late", index, { milliseconds: behind, latestAfter });
     }
-    const milliseconds = tLast - timestamp * 1000n;
-    if (milliseconds > longestAhead) add("Future", index, { milliseconds, longestAhead });
+    if (-behind > longestAhead) add("Future", index, { milliseconds: -behind, longestAhead });
     if (fresh === true && freshState !== "Confirmed") add("Unfresh", index, { freshState, freshBlock });
   }
 
@@ -259,8 +262,9 @@ export function isOfFleet(logId: string): boolean {
 /** What an anchor does not keep to, with what that asks for and what there is. */
 type Breach = [AnchorRule, unknown, unknown];
 
-/** Undefined if its numbers have no meaning. */
+/** Undefined if its numbers have no meaning, or there is something where nothing belongs. */
 function recordIn(event: TouchstoneEventNamed<"Anchored">): AnchorRecord | undefined {
+  if (event.args.span >> SPAN_BITS !== 0n || event.args.context >> CONTEXT_BITS !== 0n) return undefined;
   try {
     return recordOf(event);
   } catch (error) {
