@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import hardhatToolbox from "@nomicfoundation/hardhat-toolbox-mocha-ethers";
 import { configVariable, defineConfig, overrideTask } from "hardhat/config";
 
+import { logTasks } from "./tasks/log-tasks.js";
 import { manifestTasks } from "./tasks/manifest-tasks.js";
 
 const require = createRequire(import.meta.url);
@@ -25,6 +26,7 @@ export default defineConfig({
     overrideTask("build")
       .setAction(() => import("./tasks/build.js"))
       .build(),
+    ...logTasks,
     ...manifestTasks,
   ],
   solidity: { profiles: { default: compiler, production: compiler } },

@@ -527,6 +527,79 @@ describe("auditLog", () => {
     });
   }
 
+  /** Puts a field of a word of an event, by its place from the lowest bit. */
+  function put(log: Log, word: 0 | 1 | 2, at: number, bits: number, value: bigint): Log {
+    const words = [0, 1, 2].map((place) => BigInt(`0x${log.data.slice(2 + 64 * place, 66 + 64 * place)}`));
+    const cleared = words[word]! & ~((2n ** BigInt(bits) - 1n) << BigInt(at));
+    words[word] = cleared | (value << BigInt(at));
+    return changed(log, { data: concat(words.map((each) => toBeHex(each, 32))) });
+  }
+
+  it("names the rule that an anchor breaks which the contract cannot have taken", async () => {
+    const { touchstone, logs } = await loadLogs(cleanLogs);
+    const { written } = logs.device;
+    const { at, tFirst } = written[2]!;
+    const tooLate = at * 1000n + 3_600_001n;
+    const rules: [audits.AnchorRule, (log: Log) => Log, string, string][] = [
+      [
+        "TimestampInvalid",
+        (log) => put(log, 2, 24, 64, at - PERIOD - 1n),
+        `at least ${at - PERIOD}`,
+        `${at - PERIOD - 1n}`,
+      ],
+      ["KindNotAllowed", (log) => put(log, 2, 0, 8, 3n), "Data, Gap or Correction", "Receipts"],
+      ["FreshBlockInvalid", (log) => put(log, 2, 88, 64, BigInt(log.blockNumber)), "", ""],
+      ["FreshBlockInvalid", (log) => put(log, 2, 16, 8, 0n), "None without a block", "None"],
+      ["CountInvalid", (log) => put(log, 0, 64, 64, 0n), "1 to 4294967296", "0"],
+      ["CountInvalid", (log) => put(log, 0, 64, 64, 2n ** 32n + 1n), "1 to 4294967296", "4294967297"],
+      ["TimeRegressed", (log) => put(log, 0, 176, 48, tFirst - 1n), `at least ${tFirst}`, `${tFirst - 1n}`],
+      ["TimeInFuture", (log) => put(log, 0, 176, 48, tooLate), `at most ${tooLate - 1n}`, `${tooLate}`],
+      ["RootInvalid", (log) => put(log, 1, 0, 256, 0n), "a root", ethers.ZeroHash],
+      ["RootInvalid", (log) => put(log, 2, 0, 8, 1n), "none", written[2]!.root],
+      ["SupersedesInvalid", (log) => put(log, 2, 152, 64, 1n), "0", "1"],
+      ["SupersedesInvalid", (log) => put(put(log, 2, 0, 8, 2n), 2, 152, 64, 2n), "below 2", "2"],
+      ["CorrectionOutOfRange", (log) => put(log, 2, 0, 8, 2n), "at most 20", "30"],
+      ["SequenceMismatch", (log) => put(log, 0, 0, 64, 21n), "20", "21"],
+      ["TimeRegressed", (log) => put(log, 0, 128, 48, 1n), `at least ${written[1]!.tLast}`, "1"],
+      ["AnchorMalformed", (log) => put(log, 2, 0, 8, 5n), "fields that are some", ""],
+      ["AnchorMalformed", (log) => put(log, 0, 224, 32, 1n), "fields that are some", ""],
+      ["AnchorMalformed", (log) => put(log, 2, 216, 40, 1n), "fields that are some", ""],
+    ];
+    for (const [rule, change, expected, given] of rules) {
+      const liar = await lying(touchstone, (all) => all.map((log, place) => (place === 2 ? change(log) : log)));
+      const { findings, isProven } = await audits.auditLog({ touchstone: liar, logId: logs.device.logId });
+      const found = findings.find(({ code }) => code === "EventsInvalid")?.figures;
+      expect(found, `${rule} ${given}`).to.deep.include({
+        rule,
+        ...(expected && { expected }),
+        ...(given && { given }),
+      });
+      expect(isProven).to.equal(false);
+    }
+  });
+
+  it("goes on behind anchors that are withheld, without finding more than that", async () => {
+    const { touchstone, logs } = await loadLogs(cleanLogs);
+    const log = logs.device;
+    await log.write({ kind: "Correction", firstSeq: 15n, count: 5n, supersedes: 1n });
+    await log.write();
+    for (const [from, to] of [
+      [0, 4],
+      [1, 3],
+      [2, 4],
+    ] as const) {
+      const liar = await lying(touchstone, (all) => [...all.slice(0, from), ...all.slice(to)]);
+      const { findings } = await audits.auditLog({
+        touchstone: liar,
+        logId: log.logId,
+        expectations: { ...STRICT, longestSilence: 2n * PERIOD },
+      });
+      expect(codesOf(findings)).to.deep.equal(["Corrected 4", `EventsIncomplete ${from}`, "RootMismatch -"]);
+      const incomplete = findings.find(({ code }) => code === "EventsIncomplete");
+      expect(incomplete?.figures).to.deep.equal({ firstIndex: BigInt(from), count: BigInt(to - from) });
+    }
+  });
+
   it("finds a node out whatever bits of whatever anchor it alters", async function () {
     this.timeout(60_000);
     const { touchstone, logs } = await loadLogs(cleanLogs);
@@ -599,18 +672,41 @@ describe("auditLog", () => {
     expect(isProven).to.equal(false);
   });
 
+  /** A node that says that the log ends elsewhere. */
+  function misleading(touchstone: Touchstone, field: keyof anchors.Head): Promise<Touchstone> {
+    const abi = touchstone.dataAnchor.interface;
+    return through(touchstone, {
+      call: async (transaction) => {
+        const answer = await ethers.provider.call(transaction);
+        if (!transaction.data?.startsWith(abi.getFunction("head").selector)) return answer;
+        const [{ nextSeq, size, lastMeasured, lastAnchored }] = abi.decodeFunctionResult("head", answer) as unknown as [
+          anchors.Head,
+        ];
+        const head = { nextSeq, size, lastMeasured, lastAnchored };
+        return abi.encodeFunctionResult("head", [{ ...head, [field]: head[field] + 1n }]);
+      },
+    });
+  }
+
+  it("finds a node out that says that the log ends elsewhere", async () => {
+    const { touchstone, logs } = await loadLogs(cleanLogs);
+    const { logId, written } = logs.fleet;
+    const of = async (field: keyof anchors.Head): Promise<Found[]> =>
+      shortOf((await audits.auditLog({ touchstone: await misleading(touchstone, field), logId })).findings);
+    const rebuilt = { nextSeq: 40n, lastMeasured: written[3]!.tLast, lastAnchored: written[3]!.at };
+    for (const field of ["nextSeq", "lastMeasured", "lastAnchored"] as const) {
+      const figures = { field, expected: rebuilt[field] + 1n, rebuilt: rebuilt[field] };
+      expect(await of(field)).to.deep.equal([["HeadMismatch", undefined, figures, "error"]]);
+    }
+    expect(await of("size")).to.deep.equal([["EventsIncomplete", 4n, { firstIndex: 4n, count: 1n }, "error"]]);
+  });
+
   it("finds a witness out that has another head or another block", async () => {
     const { touchstone, logs } = await loadLogs(cleanLogs);
     const { logId } = logs.fleet;
-    const head = touchstone.dataAnchor.interface.getFunction("head").selector;
-    const otherHead = await through(touchstone, {
-      call: (transaction) =>
-        ethers.provider.call(transaction.data?.startsWith(head) ? { ...transaction, blockTag: 1 } : transaction),
-    });
     const fields = async (witness: Touchstone) =>
       (await audits.auditLog({ touchstone, logId, witnesses: [witness] })).findings.map(({ figures }) => figures);
-    // At block 1 there is no contract.
-    await errorOf("RPC_FAILED", () => fields(otherHead));
+    expect(await fields(await misleading(touchstone, "size"))).to.have.nested.property("[0].field", "head");
     const otherBlock = await through(touchstone, {
       send: async (method: string, params: unknown[]) => {
         const answer = (await ethers.provider.send(method, params)) as { hash: string };
@@ -618,6 +714,8 @@ describe("auditLog", () => {
       },
     } as object);
     expect(await fields(otherBlock)).to.have.nested.property("[0].field", "hash");
+    const noBlock = await through(touchstone, { send: () => Promise.resolve({ number: "0x1" }) } as object);
+    await errorOf("RPC_FAILED", () => fields(noBlock));
   });
 
   it("says so when the chain is reorganised meanwhile", async () => {
