@@ -8,7 +8,7 @@ import hre from "hardhat";
 import * as anchors from "../../client/anchors.js";
 import { loadFixture, networkHelpers, now } from "../support/chain.js";
 import { temporaryFolder } from "../support/folder.js";
-import { logWriter, PERIOD, type LogWriter } from "../support/logs.js";
+import { logWriter, PERIOD, type LogWriter } from "../support/audited-logs.js";
 import { serveChain, type RpcServer } from "../support/rpc-server.js";
 import { deploySuite, type Suite } from "../support/suite.js";
 
