@@ -377,7 +377,8 @@ export function recordOf({ args }: TouchstoneEventNamed<"Anchored">): AnchorReco
   };
 }
 
-function structOf(record: AnchorRecord): IDataAnchor.AnchorRecordStruct {
+/** The record as the contract takes it. */
+export function structOf(record: AnchorRecord): IDataAnchor.AnchorRecordStruct {
   return {
     ...record,
     kind: numberOf(anchorKinds, record.kind),

@@ -119,7 +119,13 @@ export type ErrorCode =
   /** The manifest asks for the maker's voucher, and there is none. */
   | "VOUCHER_MISSING"
   /** The maker's voucher is for someone else, or no longer valid. */
-  | "VOUCHER_INVALID";
+  | "VOUCHER_INVALID"
+  /** The text or value is no proof bundle; `details.path` names the place in it. What a bundle proves is no error. */
+  | "BUNDLE_INVALID"
+  /** A bundle does not prove all that was asked of it: levels are refused, or could not be checked. */
+  | "BUNDLE_NOT_PROVED"
+  /** The node cannot prove its state: it has no eth_getProof, no state of that block, or headers of another kind. */
+  | "STATE_UNAVAILABLE";
 
 export interface TouchstoneErrorOptions {
   /** The values that the message speaks of. */

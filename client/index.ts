@@ -12,6 +12,7 @@ export * as transfers from "./transfers.js";
 export { contractNames, type ContractErrorArgs, type ContractErrorName, type ContractName } from "./abi.js";
 export { FOREVER, ZERO_HASH } from "./arguments.js";
 export * from "./batches.js";
+export * from "./bundles.js";
 export * from "./claim-packages.js";
 export * from "./connect.js";
 export * from "./deployments.js";

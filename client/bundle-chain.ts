@@ -1,0 +1,151 @@
+import { getBytes, hexlify } from "ethers";
+
+import { anchorLeaf, recordOf, structOf, type AnchorRecord } from "./anchors.js";
+import { peakHeight } from "./anchor-storage.js";
+import { latestBlock } from "./blocks.js";
+import { recordIn, type ProofBundle } from "./bundle-format.js";
+import { proved, refused, refuseOther, spanIn, type BundleLevel, type Expectation } from "./bundle-levels.js";
+import type { Touchstone } from "./connect.js";
+import { readEvents } from "./events.js";
+import { buildTree, HASH_BYTES, type MerkleTree } from "./merkle.js";
+import { ask } from "./reverts.js";
+
+/** Questions asked at the same time. */
+const QUESTIONS_AT_ONCE = 16;
+
+/** An anchor as the chain's events tell it. */
+export interface LoggedAnchor {
+  record: AnchorRecord;
+  /** Number of its block. */
+  block: number;
+  transactionHash: string;
+}
+
+export interface ChainLevel extends BundleLevel {
+  /** Indexes of the anchors that corrected readings of the range after the bundle was made. */
+  correctedSince: bigint[];
+}
+
+/** All anchors of a log up to a block, read from the chain's events. */
+export async function readLog(options: {
+  touchstone: Touchstone;
+  logId: string;
+  toBlock: number;
+  signal?: AbortSignal | undefined;
+}): Promise<LoggedAnchor[]> {
+  const { touchstone, logId, toBlock, signal } = options;
+  const anchors: LoggedAnchor[] = [];
+  const range = { toBlock, ...(signal && { signal }) };
+  for await (const event of readEvents({ touchstone, logs: [logId], contracts: ["DataAnchor"], ...range })) {
+    if (event.name !== "Anchored") continue;
+    const { cursor, transactionHash } = event;
+    anchors.push({ record: recordOf(event), block: cursor.block, transactionHash });
+  }
+  return anchors;
+}
+
+/** Makes proofs from anchors to the peaks of their log; builds each peak once, when it is first asked for. */
+export function peakProver(records: readonly AnchorRecord[]): (index: bigint) => string[] {
+  const leaves = new Uint8Array(records.length * HASH_BYTES);
+  for (const [place, record] of records.entries()) leaves.set(getBytes(anchorLeaf(record)), place * HASH_BYTES);
+  const trees = new Map<number, MerkleTree>();
+  return (index) => {
+    const height = peakHeight(index, BigInt(records.length));
+    const width = 2 ** height;
+    const start = Math.floor(Number(index) / width) * width;
+    let tree = trees.get(start);
+    if (tree === undefined) {
+      tree = buildTree({ hash: "Keccak256", leaves: leaves.slice(start * HASH_BYTES, (start + width) * HASH_BYTES) });
+      trees.set(start, tree);
+    }
+    return tree.proofOf(Number(index) - start).map((node) => hexlify(node));
+  };
+}
+
+/**
+ * The contract has the anchors in its log: asked now, with proofs that have grown with the log, so that no node needs to
+ * have old state. The log's events say whether the bundle leaves out corrections.
+ */
+export async function checkChain(
+  options: { bundle: ProofBundle; touchstone: Touchstone; signal?: AbortSignal | undefined } & Expectation,
+): Promise<ChainLevel> {
+  const { bundle, touchstone, signal } = options;
+  const { chainId, addresses, provider } = touchstone;
+  const failed = (level: BundleLevel): ChainLevel => ({ ...level, correctedSince: [] });
+  const other = refuseOther(bundle, { chainId, dataAnchor: addresses.DataAnchor }) ?? refuseOther(bundle, options);
+  if (other !== undefined) return failed(other);
+
+  const { logId, log } = bundle;
+  const latest = await latestBlock(provider);
+  const number = BigInt(log.block.number);
+  const block = number > BigInt(latest) ? null : await ask(() => provider.getBlock(Number(number)));
+  if (block?.hash !== log.block.hash) {
+    return failed(refused("BLOCK_MISMATCH", `The chain has no block ${number} with the hash ${log.block.hash}.`));
+  }
+  const anchors = await readLog({ touchstone, logId, toBlock: latest, signal });
+  const size = anchors.filter((anchor) => BigInt(anchor.block) <= number).length;
+  if (BigInt(size) !== BigInt(log.size)) {
+    return failed(refused("SIZE_MISMATCH", `The log had ${size} anchors after block ${number}, not ${log.size}.`));
+  }
+  const records = anchors.map(({ record }) => record);
+  const fault = await faultInAnchors({ bundle, touchstone, records, latest });
+  if (fault !== undefined) return failed(fault);
+
+  const missing = correctionsOf(bundle, records);
+  const [left] = missing;
+  if (left !== undefined && left < BigInt(size)) {
+    const message = `Anchor ${left} corrects readings of the range, and is not in the bundle.`;
+    return failed(refused("CORRECTION_MISSING", message));
+  }
+  const since = missing.length === 0 ? "" : ` Corrected since, by the anchors ${missing.join(", ")}.`;
+  const level = proved(
+    `The contract ${addresses.DataAnchor} has the anchors in its log, after block ${latest}.${since}`,
+  );
+  return { ...level, correctedSince: missing };
+}
+
+async function faultInAnchors(options: {
+  bundle: ProofBundle;
+  touchstone: Touchstone;
+  records: readonly AnchorRecord[];
+  latest: number;
+}): Promise<BundleLevel | undefined> {
+  const { bundle, touchstone, records, latest } = options;
+  const size = BigInt(bundle.log.size);
+  const proofOf = peakProver(records);
+  const questions: { place: number; record: AnchorRecord; proof: string[] }[] = [];
+  for (const [place, batch] of bundle.batches.entries()) {
+    const record = recordIn(bundle, batch);
+    const inLog = record.index < size ? records[Number(record.index)] : undefined;
+    if (inLog === undefined || anchorLeaf(inLog) !== anchorLeaf(record)) return notInLog(record, place);
+    const proof = proofOf(record.index);
+    // The way to the peak that the log had then is the beginning of the way to the one that it has now.
+    const beginning = proof.slice(0, peakHeight(record.index, size));
+    if (String(beginning) !== String(batch.peakProof)) return notInLog(record, place);
+    questions.push({ place, record, proof });
+  }
+  for (let start = 0; start < questions.length; start += QUESTIONS_AT_ONCE) {
+    const page = questions.slice(start, start + QUESTIONS_AT_ONCE);
+    const answers = await Promise.all(
+      page.map(({ record, proof }) =>
+        ask(() => touchstone.dataAnchor.verifyAnchor(structOf(record), proof, { blockTag: latest })),
+      ),
+    );
+    const wrong = page[answers.indexOf(false)];
+    if (wrong !== undefined) return notInLog(wrong.record, wrong.place);
+  }
+  return undefined;
+}
+
+/** The corrections of the range that the bundle does not have, by their indexes. */
+function correctionsOf(bundle: ProofBundle, records: readonly AnchorRecord[]): bigint[] {
+  const inBundle = new Set(bundle.batches.map(({ anchor }) => anchor.index));
+  return records
+    .filter((record) => record.kind === "Correction" && !inBundle.has(String(record.index)))
+    .filter((record) => spanIn(bundle.range, record) !== undefined)
+    .map(({ index }) => index);
+}
+
+function notInLog(record: AnchorRecord, place: number): BundleLevel {
+  return refused("ANCHOR_NOT_IN_LOG", `The log does not have anchor ${record.index} as it is here.`, place);
+}
