@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import hardhatToolbox from "@nomicfoundation/hardhat-toolbox-mocha-ethers";
 import { configVariable, defineConfig, overrideTask } from "hardhat/config";
 
+import { bundleTasks } from "./tasks/bundle-tasks.js";
 import { logTasks } from "./tasks/log-tasks.js";
 import { manifestTasks } from "./tasks/manifest-tasks.js";
 
@@ -26,6 +27,7 @@ export default defineConfig({
     overrideTask("build")
       .setAction(() => import("./tasks/build.js"))
       .build(),
+    ...bundleTasks,
     ...logTasks,
     ...manifestTasks,
   ],

@@ -9,30 +9,9 @@ import { parseClaimPackage, readClaimPackage } from "../../client/claim-packages
 import { verifyManifest } from "../../client/manifest-files.js";
 import { temporaryFolder } from "../support/folder.js";
 import { ACCOUNT, factoryDevices, VENDOR } from "../support/factory.js";
+import { runTask, type TaskOutcome } from "../support/run-task.js";
 
 const REGISTRY = "0x4B20993Bc481177ec7E8f571ceCaE8A9e22C02db";
-
-interface Outcome {
-  success: boolean;
-  /** What was printed to standard output. */
-  out: string;
-  /** What was printed as an error. */
-  error: string;
-}
-
-/** Runs a task, and keeps what it prints. */
-async function run(task: string[], options: Record<string, unknown>): Promise<Outcome> {
-  const printed: { log: string[]; error: string[] } = { log: [], error: [] };
-  const { log, error } = console;
-  console.log = (text: string) => printed.log.push(text);
-  console.error = (text: string) => printed.error.push(text);
-  try {
-    const { success } = (await hre.tasks.getTask(task).run(options)) as { success: boolean };
-    return { success, out: printed.log.join("\n"), error: printed.error.join("\n") };
-  } finally {
-    Object.assign(console, { log, error });
-  }
-}
 
 describe("npx hardhat manifest", () => {
   const path = temporaryFolder();
@@ -50,14 +29,14 @@ describe("npx hardhat manifest", () => {
     await writeFile(path("31337.json"), JSON.stringify({ chainId: 31337, contracts }));
   });
 
-  function build(options: Record<string, unknown> = {}): Promise<Outcome> {
+  function build(options: Record<string, unknown> = {}): Promise<TaskOutcome> {
     const names = { file: path("devices.csv"), out: path("manifest.jsonl") };
-    return run(["manifest", "build"], { ...names, vendor: VENDOR, class: "prime hub", ...options });
+    return runTask(["manifest", "build"], { ...names, vendor: VENDOR, class: "prime hub", ...options });
   }
 
-  function pack(options: Record<string, unknown>): Promise<Outcome> {
+  function pack(options: Record<string, unknown>): Promise<TaskOutcome> {
     const names = { manifest: path("manifest.jsonl"), deployment: path("31337.json") };
-    return run(["manifest", "package"], { ...names, ...options });
+    return runTask(["manifest", "package"], { ...names, ...options });
   }
 
   describe("build", () => {
