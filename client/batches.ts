@@ -299,7 +299,7 @@ function commitmentHasher(
     if (!(payload instanceof Uint8Array)) throw invalid("A payload is bytes: give a Uint8Array.", { payload });
     const length = header + payload.length;
     if (room.length < length) room = new Uint8Array(2 * length);
-    if (preimage.length !== length || preimage.buffer !== room.buffer) preimage = room.subarray(0, length);
+    if (preimage.length !== length) preimage = room.subarray(0, length);
     preimage[0] = COMMITMENT;
     preimage.set(salt, 1);
     preimage[1 + SEED_BYTES] = contentFormat >>> 8;

@@ -64,9 +64,9 @@ describe("Batches of the client", () => {
   });
 
   it("say what they span, whatever the order of the measurements", () => {
-    const readings = [5n, 3n, 9n].map((measuredAt) => ({ measuredAt, payload: new Uint8Array() }));
+    const readings = [5n, 3n, 9n, 4n].map((measuredAt) => ({ measuredAt, payload: new Uint8Array() }));
     const { tFirst, tLast, count, firstSeq } = buildBatch({ logId, firstSeq: 100n, readings });
-    expect({ tFirst, tLast, count, firstSeq }).to.deep.equal({ tFirst: 3n, tLast: 9n, count: 3n, firstSeq: 100n });
+    expect({ tFirst, tLast, count, firstSeq }).to.deep.equal({ tFirst: 3n, tLast: 9n, count: 4n, firstSeq: 100n });
   });
 
   it("refuse what is no reading, naming it", async () => {
@@ -204,11 +204,11 @@ describe("createBatchBuilder", () => {
   });
 
   it("takes payloads of all lengths, whatever becomes of their bytes afterwards", () => {
-    const lengths = [0, 1, 300, 64, 20_000, 0, 40_000, 64, 237, 238];
+    const lengths = [0, 1, 256, 257, 300, 64, 20_000, 0, 40_000, 64, 237, 238];
     const readings = lengths.map((length, index) => ({
       measuredAt: 9n,
       payload: Buffer.alloc(length, index + 1),
-      contentFormat: index * 7281,
+      contentFormat: index * 5957,
     }));
     const builder = createBatchBuilder({ logId, firstSeq: 0n });
     for (const { payload, ...rest } of readings) {

@@ -172,6 +172,8 @@ describe("rootOfPath", () => {
       expect(rootOfPath({ ...options, leaf: new Uint8Array(length) })).to.equal(undefined);
       expect(rootOfPath({ ...options, path: [new Uint8Array(length)] })).to.equal(undefined);
     }
+    // Two leaves need no sibling, but are no leaf.
+    expect(rootOfPath({ ...options, leaf: new Uint8Array(64), path: [] })).to.equal(undefined);
   });
 });
 
@@ -379,6 +381,25 @@ describe("isConsistent", () => {
       );
     });
   }
+
+  it("refuses the proof of a smaller tree for one of which its root is only a part", () => {
+    for (const newSize of [2, 4, 8, 16]) {
+      const leaves = leavesOf(sha256, newSize);
+      for (let oldSize = 1; oldSize < newSize; oldSize += 1) {
+        const options = {
+          hash: "Sha256" as const,
+          oldRoot: rootOf(leaves.slice(0, oldSize), sha256),
+          oldSize,
+          newRoot: rootOf(leaves, sha256),
+          proof: consistencyProofOf(oldSize, leaves, sha256),
+        };
+        expect(areConsistent({ ...options, newSize })).to.equal(true);
+        for (const claimed of [newSize + 1, 2 * newSize, 4 * newSize]) {
+          expect(areConsistent({ ...options, newSize: claimed }), `${oldSize} of ${claimed}`).to.equal(false);
+        }
+      }
+    }
+  });
 
   it("shows nothing of a tree without leaves, and takes no proof for two trees of one size", () => {
     const [root, other] = [keccak256("0x01"), keccak256("0x02")];
