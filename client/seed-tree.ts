@@ -93,8 +93,9 @@ export function createSaltReader(options: SeedSet): SaltReader {
   return {
     read(leaf, target, at) {
       const isBelow = node !== undefined && covers(node, leaf);
-      node = isBelow ? node : nodes[lowerBound(starts, leaf + 1) - 1];
-      if (node === undefined || !covers(node, leaf)) throw notFound(leaf);
+      const over = isBelow ? node : nodes[lowerBound(starts, leaf + 1) - 1];
+      if (over === undefined || !covers(over, leaf)) throw notFound(leaf);
+      node = over;
       // The ways to this leaf and to the last one part below the highest bit in which the two differ.
       const known = isBelow ? Math.max(32 - Math.clz32(last ^ leaf), 1) : node.height + 1;
       for (let height = known - 1; height >= 1; height -= 1) {

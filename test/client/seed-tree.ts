@@ -169,6 +169,26 @@ describe("the salts of a seed tree", () => {
     ).to.deep.equal({ leaf: 9 });
   });
 
+  it("are read on rightly after one was refused", async () => {
+    const seeds = eraseAllSeeds({ hash, logId, seeds: [root], indices: [5, 6, 40], size: 100 });
+    const reader = createSaltReader({ hash, logId, seeds });
+    const salt = new Uint8Array(16);
+    for (const [gone, leaf] of [
+      [5, 4],
+      [40, 41],
+      [6, 99],
+      [40, 39],
+      [5, 7],
+      [6, 0],
+    ] as const) {
+      await errorOf("NOT_FOUND", () => {
+        reader.read(gone, salt, 0);
+      });
+      reader.read(leaf, salt, 0);
+      expect(hexlify(salt), `leaf ${leaf} after ${gone}`).to.equal(seedAt(hash, 0, leaf));
+    }
+  });
+
   it("are refused for leaves that no batch has, and from what is no set of seeds", async () => {
     for (const [first, count] of [
       [-1, 1],
