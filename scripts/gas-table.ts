@@ -17,6 +17,7 @@ const rows = [
   ["DataAnchor", "anchor.fleet", "Anchor a batch of readings in a fleet log, by its owner"],
   ["DataAnchor", "anchor.member", "The same, by a gateway with a role"],
   ["DataAnchor", "anchor.device", "Anchor a batch that a P-256 device signed, relayed"],
+  ["DataAnchor", "anchor.many", "Anchor a batch in each of 100 logs of a fleet in one transaction, for each log"],
   ["DataAccess", "access.grant", "Grant an outsider access to a device"],
   ["DataAccess", "access.revoke", "Revoke it"],
   ["DataAccess", "access.check", "Ask whether access is allowed, from another contract"],
