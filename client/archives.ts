@@ -5,7 +5,7 @@ import { findingOf, type Finding, type FindingFigures } from "./audit-findings.j
 import { commitmentOf, readingLeaf } from "./batches.js";
 import type { TreeHash } from "./enumerations.js";
 import { TouchstoneError } from "./errors.js";
-import { createTreeHasher } from "./tree-hasher.js";
+import { createTreeHasher } from "./merkle.js";
 
 /** A reading as it was kept. */
 export interface ArchivedReading {
@@ -105,9 +105,8 @@ function faultsOf(anchor: AnchorRecord, { firstSeq, readings }: ArchivedBatch): 
   const altered = (reason: FindingFigures["Altered"]["reason"], seq?: bigint): Finding =>
     findingOf("Altered", index, { reason, firstSeq: anchor.firstSeq, count, seq });
   if (firstSeq !== anchor.firstSeq || BigInt(readings.length) !== count) return [altered("Place")];
-  const opened = readings.map((reading) => opensAs(anchor, reading));
-  const unopened = opened.flatMap((isOpen, place) => (isOpen ? [] : [altered("Payload", firstSeq + BigInt(place))]));
-  if (unopened.length > 0) return unopened;
+  const unopened = readings.findIndex((reading) => !opensAs(anchor, reading));
+  if (unopened !== -1) return [altered("Payload", firstSeq + BigInt(unopened))];
   if (rootOf(anchor, readings) !== anchor.root) return [altered("Root")];
   const times = readings.map(({ measuredAt }) => measuredAt);
   const measuredFirst = times.reduce((earliest, time) => (time < earliest ? time : earliest));

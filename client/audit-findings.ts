@@ -67,7 +67,7 @@ export interface FindingFigures {
   Missing: { kind: AnchorKind; firstSeq: bigint; count: bigint; root: string };
   /**
    * The readings in the archive are not those that were anchored. Place: they are not as many, or begin elsewhere; Payload: that of
-   * the reading `seq` is not the one it commits to; Root: their times or commitments.
+   * the reading `seq`, and maybe of some after it, is not the one it commits to; Root: their times or commitments.
    */
   Altered: { reason: "Place" | "Payload" | "Root"; firstSeq: bigint; count: bigint; seq: bigint | undefined };
   /** The readings are those that were anchored, but not of the times that the anchor says. Unix milliseconds. */

@@ -107,24 +107,21 @@ export async function auditLog(options: AuditOptions): Promise<LogAudit> {
     findings.push(...(await archive.compare(record)));
   }
   const { totals, findings: replayed, authors } = replay.finish({ block, head, root });
-  findings.push(
-    ...replayed,
-    ...archive.finish(),
-    ...(await checkAuthors({ touchstone, logId, authors, toBlock, signal })),
-  );
+  const byAuthors = await checkAuthors({ touchstone, logId, authors, toBlock, signal });
+  const witnessed: Finding[] = [];
   for (const [witness, other] of (options.witnesses ?? []).entries()) {
-    findings.push(...(await askWitness({ witness, other, logId, block, head, root })));
+    witnessed.push(...(await askWitness({ witness, other, logId, block, head, root })));
   }
-
   await requireUnchanged(touchstone, block);
+  const all = [...findings, ...replayed, ...archive.finish(), ...byAuthors, ...witnessed];
   return {
     logId,
     block,
     log: head,
     root,
     ...totals,
-    isProven: !findings.some(({ code }) => EVIDENCE_CODES.includes(code)),
-    findings: findings.sort(byIndex),
+    isProven: !all.some(({ code }) => EVIDENCE_CODES.includes(code)),
+    findings: all.sort(byIndex),
   };
 }
 

@@ -6,7 +6,7 @@ import { findingOf, type AnchorRule, type Finding, type FindingCode, type Findin
 import type { BlockPlace } from "./blocks.js";
 import { TouchstoneError } from "./errors.js";
 import type { TouchstoneEventNamed } from "./events.js";
-import { createTreeHasher } from "./tree-hasher.js";
+import { createTreeHasher } from "./merkle.js";
 import { createSegments } from "./segments.js";
 
 /** What the auditor of a log expects; what is left out is not checked. */
@@ -57,11 +57,14 @@ export interface LogReplay {
    */
   take(event: TouchstoneEventNamed<"Anchored">): AnchorRecord | undefined;
   /** Compares what the events led to with what the chain says. */
-  finish(end: { block: BlockPlace; head: Head; root: string }): {
-    totals: Totals;
-    findings: Finding[];
-    authors: AuthorChange[];
-  };
+  finish(state: LogState): { totals: Totals; findings: Finding[]; authors: AuthorChange[] };
+}
+
+/** What the chain says of a log at a block. */
+export interface LogState {
+  block: BlockPlace;
+  head: Head;
+  root: string;
 }
 
 const MAX_COUNT = 2n ** 32n;
@@ -223,15 +226,7 @@ export function createLogReplay(options: { logId: string; expectations: Expectat
     if (rebuilt !== root) add("RootMismatch", undefined, { expected: root, rebuilt });
   }
 
-  function finish({
-    block,
-    head,
-    root,
-  }: {
-    block: BlockPlace;
-    head: Head;
-    root: string;
-  }): ReturnType<LogReplay["finish"]> {
+  function finish({ block, head, root }: LogState): ReturnType<LogReplay["finish"]> {
     compare(head, root);
     for (const { index, firstSeq, count, tFirst, tLast } of gaps) {
       const recovered = corrections.within(firstSeq, firstSeq + count);

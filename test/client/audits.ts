@@ -375,9 +375,10 @@ describe("auditLog", () => {
         measuredAt: at * 1000n - 20_000n + BigInt(place),
         payload: Buffer.from(`${firstSeq + BigInt(place)} °C`),
       }));
-      const batch = buildBatch({ logId, firstSeq, readings });
+      const tree = firstSeq === 5n ? "Sha256" : "Keccak256";
+      const batch = buildBatch({ logId, firstSeq, readings, tree });
       const { count, tFirst, tLast, root } = batch;
-      await log.write({ at, count, tFirst, tLast, root });
+      await log.write({ at, count, tFirst, tLast, tree, root });
       batches.push(batch);
     }
     return { ...suite, logId, batches };
@@ -418,6 +419,7 @@ describe("auditLog", () => {
     const rehashed = buildBatch({
       logId,
       firstSeq: 5n,
+      tree: "Sha256",
       readings: second.readings.map(({ measuredAt }) => ({ measuredAt, payload: Buffer.from("4 °C") })),
     });
     const longer = buildBatch({ logId, firstSeq: 17n, readings: [{ measuredAt: 1n, payload: Buffer.from("4 °C") }] });

@@ -3,7 +3,7 @@ import { concat, keccak256, toBeHex } from "ethers";
 import * as anchors from "../../client/anchors.js";
 import { ZERO_HASH } from "../../client/arguments.js";
 import type { Touchstone } from "../../client/connect.js";
-import { anchorKinds, numberOf, type AnchorKind } from "../../client/enumerations.js";
+import { anchorKinds, numberOf, treeHashes, type AnchorKind, type TreeHash } from "../../client/enumerations.js";
 import type { Key } from "../../client/keys.js";
 
 import { FOR_EVER, ethers, networkHelpers } from "./chain.js";
@@ -22,6 +22,7 @@ export interface AnchorPlan {
   tFirst?: bigint;
   tLast?: bigint;
   supersedes?: bigint;
+  tree?: TreeHash;
   root?: string;
   /** The latest block unless told; undefined for none. */
   freshBlock?: bigint | undefined;
@@ -68,16 +69,16 @@ function writerFrom(options: Options, before: readonly WrittenAnchor[], end: End
       const latest = (await ethers.provider.getBlock("latest"))!;
       const { kind = "Data", at = lastBlock + PERIOD, count = 10n } = plan;
       const { tFirst = lastMeasured + 30_000n, tLast = at * 1000n - 10_000n } = plan;
-      const { firstSeq = nextSeq, supersedes = 0n } = plan;
+      const { firstSeq = nextSeq, supersedes = 0n, tree = "Keccak256" } = plan;
       const index = BigInt(written.length);
       const { root = kind === "Gap" ? ZERO_HASH : keccak256(concat([logId, toBeHex(index, 32)])) } = plan;
       const freshBlock = "freshBlock" in plan ? (plan.freshBlock ?? 0n) : BigInt(latest.number);
       const fresh = await ethers.provider.getBlock(Number(freshBlock));
-      const record = { index, kind, at, firstSeq, count, tFirst, tLast, supersedes, root };
+      const record = { index, kind, at, firstSeq, count, tFirst, tLast, supersedes, tree, root };
       const anchor: anchors.Anchor = {
         ...{ logId, index, firstSeq, count, tFirst, tLast, supersedes, root, freshBlock },
         kind: numberOf(anchorKinds, kind),
-        tree: 0n,
+        tree: numberOf(treeHashes, tree),
         freshHash: freshBlock === 0n ? ZERO_HASH : fresh!.hash!,
         deadline: FOR_EVER,
       };

@@ -3,7 +3,6 @@ import { writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
 
 import { expect } from "chai";
-import hre from "hardhat";
 
 import * as anchors from "../../client/anchors.js";
 import { loadFixture, networkHelpers, now } from "../support/chain.js";
@@ -11,28 +10,7 @@ import { temporaryFolder } from "../support/folder.js";
 import { logWriter, PERIOD, type LogWriter } from "../support/audited-logs.js";
 import { serveChain, type RpcServer } from "../support/rpc-server.js";
 import { deploySuite, type Suite } from "../support/suite.js";
-
-interface Outcome {
-  success: boolean;
-  /** What was printed to standard output. */
-  out: string;
-  /** What was printed as an error. */
-  error: string;
-}
-
-/** Runs a task, and keeps what it prints. */
-async function run(task: string[], options: Record<string, unknown>): Promise<Outcome> {
-  const printed: { log: string[]; error: string[] } = { log: [], error: [] };
-  const { log, error } = console;
-  console.log = (text: string) => printed.log.push(text);
-  console.error = (text: string) => printed.error.push(text);
-  try {
-    const { success } = (await hre.tasks.getTask(task).run(options)) as { success: boolean };
-    return { success, out: printed.log.join("\n"), error: printed.error.join("\n") };
-  } finally {
-    Object.assign(console, { log, error });
-  }
-}
+import { runTask, type TaskOutcome } from "../support/run-task.js";
 
 interface Written extends Suite {
   log: LogWriter;
@@ -75,9 +53,14 @@ describe("npx hardhat log", () => {
     for (const server of servers.splice(0)) await server.close();
   });
 
-  async function audit(options: Record<string, unknown> = {}): Promise<Outcome> {
+  async function audit(options: Record<string, unknown> = {}): Promise<TaskOutcome> {
     const { log } = written;
-    return run(["log", "audit"], { logId: log.logId, deployment: path("31337.json"), rpc: await serve(), ...options });
+    return runTask(["log", "audit"], {
+      logId: log.logId,
+      deployment: path("31337.json"),
+      rpc: await serve(),
+      ...options,
+    });
   }
 
   describe("audit", () => {
@@ -218,7 +201,7 @@ describe("npx hardhat log", () => {
     it("prints where a log ends, and its latest anchors", async () => {
       const { log, p256Device, fleet, end } = written;
       const options = { deployment: path("31337.json"), rpc: await serve() };
-      const { success, out, error } = await run(["log", "show"], { ...options, logId: log.logId, last: "1" });
+      const { success, out, error } = await runTask(["log", "show"], { ...options, logId: log.logId, last: "1" });
       expect({ success, error }).to.deep.equal({ success: true, error: "" });
       const { tFirst, tLast } = log.written[2]!;
       expect(out.split("\n")).to.deep.equal([
@@ -231,16 +214,16 @@ describe("npx hardhat log", () => {
         `       2  Data, readings 13 to 22, measured ${iso(tFirst)} to ${iso(tLast)}, anchored ${iso(end * 1000n)} by ` +
           p256Device.id,
       ]);
-      const all = await run(["log", "show"], { ...options, logId: log.logId });
+      const all = await runTask(["log", "show"], { ...options, logId: log.logId });
       expect(
         all.out
           .split("\n")
           .slice(6)
           .map((line) => line.trim().slice(0, 6)),
       ).to.deep.equal(["0  Dat", "1  Gap", "2  Dat"]);
-      const empty = await run(["log", "show"], { ...options, fleet });
+      const empty = await runTask(["log", "show"], { ...options, fleet });
       expect(empty.out.split("\n").slice(2)).to.deep.equal(["anchors   0"]);
-      const wrong = await run(["log", "show"], { ...options, fleet, last: "all" });
+      const wrong = await runTask(["log", "show"], { ...options, fleet, last: "all" });
       expect(wrong.error).to.contain('INVALID_ARGUMENT: --last: "all" is no whole number');
     });
   });
