@@ -1,4 +1,4 @@
-import { AbiCoder, concat, getBytes, hexlify } from "ethers";
+import { AbiCoder, concat, dataSlice, getBytes, hexlify, toBeHex } from "ethers";
 
 import type { IDataAnchor } from "../typechain-types/index.js";
 import { requireAddress, requireHex, requireUint, ZERO_HASH } from "./arguments.js";
@@ -17,9 +17,9 @@ import {
 import { TouchstoneError } from "./errors.js";
 import { readEvents, type TouchstoneEventNamed } from "./events.js";
 import type { Key, KeyProof, Prover } from "./keys.js";
-import { HASH_BYTES, hashLeaf, peakProof } from "./merkle.js";
+import { buildTree, HASH_BYTES, hashLeaf, peakProof } from "./merkle.js";
 import { askProof } from "./proofs.js";
-import { ask } from "./reverts.js";
+import { ask, decodeRevert, type ContractRevertError } from "./reverts.js";
 import { deadlineIn, send, type SendOptions, type Sent } from "./transactions.js";
 import { anchorMessage } from "./typed-data.js";
 
@@ -77,7 +77,7 @@ export interface Head {
   size: bigint;
   /** Unix milliseconds of the latest measurement. */
   lastMeasured: bigint;
-  /** Unix seconds of the latest anchor. */
+  /** Unix seconds of the latest anchor that continued the log: a correction does not. */
   lastAnchored: bigint;
 }
 
@@ -99,6 +99,47 @@ export interface ReadingProof {
   batchProof: string[];
   /** From the anchor's leaf to the peak of the log; it ends where the log grows past the peak: prove again then. */
   peakProof: string[];
+}
+
+/** What shows the chain that readings which follow each other are all that a log has there. */
+export interface RangeProof {
+  anchor: AnchorRecord;
+  /** All readings of the range, which lie within one anchor. */
+  readings: { seq: bigint; measuredAt: bigint; commitment: string }[];
+  /** What completes the leaves of the readings to the anchor's root. */
+  rangeProof: string[];
+  /** As in ReadingProof. */
+  peakProof: string[];
+}
+
+/** What shows the chain that a log began with what it was once, at the size that it has now: prove again when it grew. */
+export interface ConsistencyProof {
+  logId: string;
+  /** Number of anchors that the log had then. */
+  oldSize: bigint;
+  /** As in RFC 9162, section 2.1.4. */
+  proof: string[];
+}
+
+/** An anchor that a call for many left out, as it would have been refused alone. The others went on. */
+export interface SkippedAnchor {
+  /** Its place in what was given. */
+  place: number;
+  anchor: Anchor;
+  error: ContractRevertError;
+}
+
+/** What every verb for many anchors returns. */
+export interface SentMany extends Sent {
+  /** In their order; empty if all were appended. */
+  skipped: SkippedAnchor[];
+}
+
+/** An anchor that a device signed, or signs now. */
+export interface SignedAnchor {
+  anchor: Anchor;
+  /** The device's key, or its proof over the anchor. */
+  byDevice: Prover;
 }
 
 // ------------------------------------------------------------------ logs
@@ -128,6 +169,21 @@ export async function head(options: { touchstone: Touchstone; logId: string }): 
   const logId = requireHex("logId", options.logId, 32);
   const { nextSeq, size, lastMeasured, lastAnchored } = await ask(() => options.touchstone.dataAnchor.head(logId));
   return { nextSeq, size, lastMeasured, lastAnchored };
+}
+
+/**
+ * Whether nothing has continued a log for more than so many seconds, or ever. The newest readings that are withheld show in
+ * nothing else.
+ */
+export async function isOverdue(options: {
+  touchstone: Touchstone;
+  logId: string;
+  /** Seconds, below 2^40. */
+  longestSilence: bigint;
+}): Promise<boolean> {
+  const logId = requireHex("logId", options.logId, 32);
+  const longestSilence = requireUint("longestSilence", options.longestSilence, 40);
+  return ask(() => options.touchstone.dataAnchor.isOverdue(logId, longestSilence));
 }
 
 /** The RFC 9162 root over a log's anchors, 32 bytes as 0x hex. */
@@ -207,10 +263,9 @@ export async function signAnchor(options: { touchstone: Touchstone; anchor: Anch
  *
  * @param options.byDevice The device's key, or its proof over the anchor.
  */
-export async function anchor(options: SendOptions & { anchor: Anchor; byDevice: Prover }): Promise<Sent> {
-  const { touchstone, byDevice } = options;
-  const checked = checkedAnchor(options.anchor);
-  const proof = await askProof("byDevice", byDevice, anchorMessage(touchstone.domains.DataAnchor, checked));
+export async function anchor(options: SendOptions & SignedAnchor): Promise<Sent> {
+  const { touchstone } = options;
+  const { anchor: checked, proof } = await signedAnchor(touchstone, "byDevice", options);
   return send(options, () => touchstone.dataAnchor.anchor.populateTransaction(checked, proof));
 }
 
@@ -218,6 +273,89 @@ export async function anchor(options: SendOptions & { anchor: Anchor; byDevice: 
 export async function anchorAsMember(options: SendOptions & { anchor: Anchor }): Promise<Sent> {
   const checked = checkedAnchor(options.anchor);
   return send(options, () => options.touchstone.dataAnchor.anchorAsMember.populateTransaction(checked));
+}
+
+/**
+ * Appends to many logs of one fleet at the least cost, and leaves out what a log cannot take. By the fleet's governor or a
+ * member with Anchor.
+ *
+ * Fresh block and deadline are said once for all: what the anchors say of them does not count.
+ *
+ * @param options.anchors In the order in which they are appended; of one log as many as follow each other.
+ * @param options.fresh Names the latest block, as for newAnchor.
+ * @param options.validFor Seconds until which the transaction counts; one day unless told.
+ * @throws TouchstoneError INVALID_ARGUMENT if there is none, or one of another fleet's logs.
+ */
+export async function anchorMany(
+  options: SendOptions & Omit<NewAnchorOptions, "touchstone"> & { fleet: string; anchors: readonly Anchor[] },
+): Promise<SentMany> {
+  const { touchstone, validFor = DEFAULT_VALID_FOR } = options;
+  const fleet = requireAddress("fleet", options.fleet);
+  const anchors = requireSome(options.anchors.map(checkedAnchor));
+  const records = concat(anchors.map((each) => packedRecord(fleet, each)));
+  const { freshBlock, freshHash } = await freshBlockOf(options);
+  const deadline = await deadlineIn(touchstone, validFor);
+  const sent = await send(options, () =>
+    touchstone.dataAnchor.anchorMany.populateTransaction(fleet, deadline, freshBlock, freshHash, records),
+  );
+  // There is one event for each record, in their order.
+  const outcomes = sent.events.filter(({ name }) => name === "Anchored" || name === "AnchorSkipped");
+  const skipped = outcomes.flatMap((event, place) =>
+    event.name === "AnchorSkipped" ? skippedAnchor(anchors, place, event.args.reason) : [],
+  );
+  return { ...sent, skipped };
+}
+
+/**
+ * Appends to many device logs in one transaction. Anyone may send what the devices signed.
+ *
+ * @param options.anchors In the order in which they are appended; of one log as many as follow each other.
+ * @param options.allOrNone Appends none if one is refused, instead of leaving it out.
+ * @throws TouchstoneError INVALID_ARGUMENT if there is none.
+ */
+export async function anchorAll(
+  options: SendOptions & { anchors: readonly SignedAnchor[]; allOrNone?: boolean },
+): Promise<SentMany> {
+  const { touchstone, allOrNone = false } = options;
+  const { dataAnchor } = touchstone;
+  const signed: Awaited<ReturnType<typeof signedAnchor>>[] = [];
+  for (const [place, each] of requireSome(options.anchors).entries()) {
+    signed.push(await signedAnchor(touchstone, `anchors[${place}].byDevice`, each));
+  }
+  const anchors = signed.map((each) => each.anchor);
+  const calls = signed.map((each) => dataAnchor.interface.encodeFunctionData("anchor", [each.anchor, each.proof]));
+  if (allOrNone) {
+    return { ...(await send(options, () => dataAnchor.multicall.populateTransaction(calls))), skipped: [] };
+  }
+  const sent = await send(options, () => dataAnchor.tryMulticall.populateTransaction(calls));
+  const skipped = sent.events.flatMap((event) =>
+    event.contract === "DataAnchor" && event.name === "CallSkipped"
+      ? skippedAnchor(anchors, Number(event.args.index), event.args.reason)
+      : [],
+  );
+  return { ...sent, skipped };
+}
+
+// ------------------------------------------------------------------ evidence
+
+/**
+ * Puts on record that a device signed two different batches for one place in its log. Anyone may send. Two anchors that
+ * differ in deadline and fresh block only are one batch, signed again: the contract refuses them.
+ */
+export async function reportEquivocation(
+  options: SendOptions & { first: SignedAnchor; second: SignedAnchor },
+): Promise<Sent> {
+  const { touchstone } = options;
+  const first = await signedAnchor(touchstone, "first.byDevice", options.first);
+  const second = await signedAnchor(touchstone, "second.byDevice", options.second);
+  return send(options, () =>
+    touchstone.dataAnchor.reportEquivocation.populateTransaction(
+      first.anchor,
+      first.proof,
+      second.anchor,
+      second.proof,
+    ),
+  );
 }
 
 // ------------------------------------------------------------------ proving
@@ -235,24 +373,57 @@ export async function proveReading(options: {
 }): Promise<ReadingProof> {
   const { batch, seq } = options;
   const batchProof = batch.proofOf(seq);
-  const anchors = await readAnchors({ ...options, logId: batch.logId });
-  const index = anchors.findIndex((record) => record.root === batch.root && record.firstSeq === batch.firstSeq);
-  const record = anchors[index];
-  const reading = batch.readings[Number(seq - batch.firstSeq)];
-  if (record === undefined || reading === undefined) {
+  const { anchor: record, peakProof: siblings } = await proveBatch(options);
+  const [reading] = readingsOf(batch, seq, 1n);
+  // Not reached: the batch gave a proof of it.
+  if (reading === undefined) throw new RangeError(`The batch has no reading ${seq}.`);
+  return { anchor: record, reading, batchProof, peakProof: siblings };
+}
+
+/**
+ * Makes what shows the chain that readings of one batch are all that its log has from the first to the last of them. A
+ * range over several batches is proved batch by batch, as a log leaves no number out.
+ *
+ * @throws TouchstoneError NOT_FOUND if the batch is not in the log, or has no such readings.
+ */
+export async function proveRange(options: {
+  touchstone: Touchstone;
+  batch: Batch;
+  firstSeq: bigint;
+  count: bigint;
+  signal?: AbortSignal;
+}): Promise<RangeProof> {
+  const { batch, firstSeq, count } = options;
+  const rangeProof = batch.rangeProofOf(firstSeq, count);
+  const { anchor: record, peakProof: siblings } = await proveBatch(options);
+  return { anchor: record, readings: readingsOf(batch, firstSeq, count), rangeProof, peakProof: siblings };
+}
+
+/**
+ * Makes what shows the chain that a log began with the first `oldSize` of its anchors, for whoever kept the root that it had
+ * then.
+ *
+ * @param options.oldSize 1 to the log's size.
+ * @throws TouchstoneError NOT_FOUND if the log has not so many anchors, or for none.
+ */
+export async function proveConsistency(options: {
+  touchstone: Touchstone;
+  logId: string;
+  oldSize: bigint;
+  signal?: AbortSignal;
+}): Promise<ConsistencyProof> {
+  const { logId, oldSize } = options;
+  const anchors = await readAnchors(options);
+  if (oldSize < 1n || oldSize > BigInt(anchors.length)) {
     throw new TouchstoneError(
       "NOT_FOUND",
-      `The log ${batch.logId} has no anchor of the batch with root ${batch.root}: anchor it first.`,
-      { details: { logId: batch.logId, root: batch.root, firstSeq: batch.firstSeq } },
+      `The log ${logId} has ${anchors.length} anchors, and cannot be compared with what it was at ${oldSize}: give 1 to ` +
+        `${anchors.length}.`,
+      { details: { logId, oldSize, size: BigInt(anchors.length) } },
     );
   }
-  const { measuredAt, commitment } = reading;
-  return {
-    anchor: record,
-    reading: { seq, measuredAt, commitment },
-    batchProof,
-    peakProof: peakProofOf(anchors, index),
-  };
+  const tree = buildTree({ hash: "Keccak256", leaves: leavesOf(anchors) });
+  return { logId, oldSize, proof: tree.consistencyProofOf(Number(oldSize)).map((node) => hexlify(node)) };
 }
 
 /**
@@ -262,6 +433,27 @@ export async function proveReading(options: {
 export async function verifyReading(options: { touchstone: Touchstone; proof: ReadingProof }): Promise<boolean> {
   const { anchor: record, reading, batchProof, peakProof: siblings } = options.proof;
   return ask(() => options.touchstone.dataAnchor.verifyReading(structOf(record), reading, batchProof, siblings));
+}
+
+/** Whether the chain holds that the readings are all that the log has from the first to the last of them. */
+export async function verifyRange(options: { touchstone: Touchstone; proof: RangeProof }): Promise<boolean> {
+  const { anchor: record, readings, rangeProof, peakProof: siblings } = options.proof;
+  return ask(() => options.touchstone.dataAnchor.verifyRange(structOf(record), readings, rangeProof, siblings));
+}
+
+/**
+ * Whether the chain holds that the log, as it is now, begins with the log of the old size that had this root.
+ *
+ * @param options.oldRoot As it was read or witnessed then, 32 bytes as 0x hex: never what the proof's maker says now.
+ */
+export async function verifyConsistency(options: {
+  touchstone: Touchstone;
+  oldRoot: string;
+  proof: ConsistencyProof;
+}): Promise<boolean> {
+  const { logId, oldSize, proof } = options.proof;
+  const oldRoot = requireHex("oldRoot", options.oldRoot, 32);
+  return ask(() => options.touchstone.dataAnchor.verifyConsistency(logId, oldSize, oldRoot, proof));
 }
 
 /** Whether the chain holds that the anchor is in its log. */
@@ -315,8 +507,7 @@ async function appended(options: NewAnchorOptions, content: AnchorContent): Prom
 }
 
 async function anchorOf(options: NewAnchorOptions, index: bigint, content: AnchorContent): Promise<Anchor> {
-  const { touchstone, fresh = false, validFor = DEFAULT_VALID_FOR } = options;
-  const freshBlock = fresh ? await ask(() => touchstone.provider.getBlock("latest")) : undefined;
+  const { touchstone, validFor = DEFAULT_VALID_FOR } = options;
   return checkedAnchor({
     logId: content.logId,
     index,
@@ -327,11 +518,83 @@ async function anchorOf(options: NewAnchorOptions, index: bigint, content: Ancho
     tFirst: content.tFirst,
     tLast: content.tLast,
     supersedes: content.supersedes ?? 0n,
-    freshBlock: BigInt(freshBlock?.number ?? 0),
-    freshHash: freshBlock?.hash ?? ZERO_HASH,
+    ...(await freshBlockOf(options)),
     root: content.root,
     deadline: await deadlineIn(touchstone, validFor),
   });
+}
+
+/** The latest block if it is to be named, else none. */
+async function freshBlockOf({ touchstone, fresh = false }: NewAnchorOptions) {
+  const block = fresh ? await ask(() => touchstone.provider.getBlock("latest")) : undefined;
+  return { freshBlock: BigInt(block?.number ?? 0), freshHash: block?.hash ?? ZERO_HASH };
+}
+
+async function signedAnchor(touchstone: Touchstone, argument: string, { anchor: given, byDevice }: SignedAnchor) {
+  const checked = checkedAnchor(given);
+  const proof = await askProof(argument, byDevice, anchorMessage(touchstone.domains.DataAnchor, checked));
+  return { anchor: checked, proof };
+}
+
+function requireSome<T>(anchors: readonly T[]): readonly T[] {
+  if (anchors.length > 0) return anchors;
+  throw new TouchstoneError("INVALID_ARGUMENT", "anchors: there is none: give at least one.", {
+    details: { argument: "anchors" },
+  });
+}
+
+/** stream12 ‖ index8 ‖ kind1 ‖ tree1 ‖ firstSeq8 ‖ count5 ‖ tFirst6 ‖ tLast6 ‖ supersedes8 ‖ root32 */
+function packedRecord(fleet: string, value: Anchor): string {
+  if (dataSlice(value.logId, 0, 20) !== fleet.toLowerCase()) {
+    throw new TouchstoneError("INVALID_ARGUMENT", `The log ${value.logId} is not one of the fleet ${fleet}.`, {
+      details: { logId: value.logId, fleet },
+    });
+  }
+  const { index, kind, tree, firstSeq, count, tFirst, tLast, supersedes } = value;
+  return concat([
+    dataSlice(value.logId, 20),
+    toBeHex(index, 8),
+    toBeHex(kind, 1),
+    toBeHex(tree, 1),
+    toBeHex(firstSeq, 8),
+    toBeHex(requireUint("count", count, 40), 5),
+    toBeHex(tFirst, 6),
+    toBeHex(tLast, 6),
+    toBeHex(supersedes, 8),
+    value.root,
+  ]);
+}
+
+function skippedAnchor(anchors: readonly Anchor[], place: number, reason: string): SkippedAnchor[] {
+  const skipped = anchors[place];
+  const error = decodeRevert({ data: reason });
+  // Not reached: the contract numbers what it was given, and says why with at least a selector.
+  if (skipped === undefined || error === undefined) throw new RangeError(`There is no anchor ${place}: ${reason}.`);
+  return [{ place, anchor: skipped, error }];
+}
+
+/** The anchor of a batch, and its way to the peak of the log. */
+async function proveBatch(options: { touchstone: Touchstone; batch: Batch; signal?: AbortSignal }) {
+  const { logId, root: batchRoot, firstSeq } = options.batch;
+  const anchors = await readAnchors({ ...options, logId });
+  const index = anchors.findIndex((record) => record.root === batchRoot && record.firstSeq === firstSeq);
+  const record = anchors[index];
+  if (record === undefined) {
+    throw new TouchstoneError(
+      "NOT_FOUND",
+      `The log ${logId} has no anchor of the batch with root ${batchRoot}: anchor it first.`,
+      { details: { logId, root: batchRoot, firstSeq } },
+    );
+  }
+  return { anchor: record, peakProof: peakProof({ leaves: leavesOf(anchors), index }).map((node) => hexlify(node)) };
+}
+
+/** Readings that the batch has, without what opens them. */
+function readingsOf(batch: Batch, firstSeq: bigint, count: bigint): RangeProof["readings"] {
+  const first = Number(firstSeq - batch.firstSeq);
+  return batch.readings
+    .slice(first, first + Number(count))
+    .map(({ seq, measuredAt, commitment }) => ({ seq, measuredAt, commitment }));
 }
 
 function checkedAnchor(value: Anchor): Anchor {
@@ -387,8 +650,8 @@ export function structOf(record: AnchorRecord): IDataAnchor.AnchorRecordStruct {
   };
 }
 
-function peakProofOf(anchors: readonly AnchorRecord[], index: number): string[] {
+function leavesOf(anchors: readonly AnchorRecord[]): Uint8Array {
   const leaves = new Uint8Array(anchors.length * HASH_BYTES);
   for (const [place, record] of anchors.entries()) leaves.set(getBytes(anchorLeaf(record)), place * HASH_BYTES);
-  return peakProof({ leaves, index }).map((node) => hexlify(node));
+  return leaves;
 }

@@ -230,8 +230,8 @@ export class LogModel {
       const anchor = { ...record, freshBlock };
       return this.#unlessRefused(
         () => {
-          refuseIf(anchor.kind > KIND.accessLog || anchor.tree > LAST_TREE, "AnchorMalformed", []);
           refuseIf(!isFleetLog(anchor.logId), "LogNeedsDevice", [anchor.logId]);
+          refuseIf(anchor.kind > KIND.accessLog || anchor.tree > LAST_TREE, "AnchorMalformed", []);
           return [this.#append(anchor, freshState, sender, block)];
         },
         (refused) => ["AnchorSkipped", anchor.logId, anchor.index, refused.told],
