@@ -225,6 +225,17 @@ describe("auditLog", () => {
         expect(empty.findings[0]!.message).to.equal("The log was never written.");
       });
 
+      it("audits a log as it was at an earlier block", async () => {
+        const { touchstone, logs, anchors: contract } = await loadLogs(cleanLogs);
+        const log = logs[kind];
+        const toBlock = await ethers.provider.getBlockNumber();
+        const root = await contract.root(log.logId);
+        await log.write({ at: log.written[3]!.at + 10n * PERIOD });
+        const audit = await audits.auditLog({ touchstone, logId: log.logId, expectations: STRICT, toBlock });
+        expect(audit).to.deep.include({ anchors: 4n, readings: 40n, root, isProven: true, findings: [] });
+        expect(audit.log).to.include({ size: 4n, nextSeq: 40n, lastAnchored: log.written[3]!.at });
+      });
+
       it("counts lost readings as recovered when a correction brings them back", async () => {
         const { touchstone, logs } = await loadLogs(cleanLogs);
         const log = logs[kind];
@@ -255,6 +266,10 @@ describe("auditLog", () => {
           { firstSeq: 12n, count: 4n, supersedes: 4n },
           { firstSeq: 15n, count: 5n, supersedes: 1n },
           { firstSeq: 8n, count: 3n, supersedes: 0n },
+          // The second of these leaves readings of the first on both sides: of those the third says nothing.
+          { firstSeq: 30n, count: 8n, supersedes: 3n },
+          { firstSeq: 33n, count: 2n, supersedes: 9n },
+          { firstSeq: 31n, count: 6n, supersedes: 10n },
         ];
         for (const plan of corrections) await log.write({ kind: "Correction", ...plan });
         const { findings, corrected } = await audits.auditLog({ touchstone, logId: log.logId });
@@ -262,8 +277,10 @@ describe("auditLog", () => {
           ["Overlap", 6n, { firstSeq: 13n, count: 2n, otherIndex: 5n }, "error"],
           ["Overlap", 7n, { firstSeq: 15n, count: 1n, otherIndex: 6n }, "error"],
           ["Misdirected", 8n, { firstSeq: 8n, count: 3n, supersedes: 0n }, "error"],
+          ["Misdirected", 11n, { firstSeq: 31n, count: 6n, supersedes: 10n }, "error"],
+          ["Overlap", 11n, { firstSeq: 31n, count: 6n, otherIndex: 9n }, "error"],
         ]);
-        expect(corrected).to.equal(11n);
+        expect(corrected).to.equal(19n);
       });
     });
   }
@@ -351,6 +368,38 @@ describe("auditLog", () => {
     expect(shortOf(never.findings)).to.deep.equal([["AuthorChanged", 0n, figures, "error"]]);
   });
 
+  it("takes no other rotation, and none of before, for the one that the node withholds", async () => {
+    const suite = await loadLogs(cleanLogs);
+    const { logs, p256Device } = suite;
+    const log = logs.device;
+    const [second, third] = [createP256Key(), createP256Key()];
+    const keys = [p256Device, second, third, second];
+    for (const [place, key] of keys.entries()) {
+      if (place > 0) await rotate(suite, keys[place - 1]!, key);
+      await log.write({}, key);
+    }
+    // Two at once: the first does not stand for the second.
+    const [between, last] = [createP256Key(), createP256Key()];
+    await rotate(suite, second, between);
+    await rotate(suite, between, last);
+    await log.write({}, last);
+    const rotated = suite.touchstone.deviceRegistry.filters.KeyRotated.fragment.topicHash;
+    for (const [withheld, index] of [
+      [0, 5n],
+      [1, 6n],
+      [2, 7n],
+      [4, 8n],
+    ] as const) {
+      const touchstone = await withEvents(suite.touchstone, (all) => {
+        const rotations = all.filter(({ topics }) => topics[0] === rotated);
+        return all.filter((event) => event !== rotations[withheld]);
+      });
+      const { findings } = await audits.auditLog({ touchstone, logId: log.logId });
+      const unexplained = findings.filter(({ code, severity }) => code === "AuthorChanged" && severity === "error");
+      expect(unexplained.map((finding) => finding.index)).to.deep.equal([index]);
+    }
+  });
+
   it("finds who appends to a fleet's log for the first time, and not that members take turns", async () => {
     const { touchstone, logs, as, actors } = await loadLogs(cleanLogs);
     const log = logs.fleet;
@@ -422,8 +471,12 @@ describe("auditLog", () => {
       tree: "Sha256",
       readings: second.readings.map(({ measuredAt }) => ({ measuredAt, payload: Buffer.from("4 °C") })),
     });
-    const longer = buildBatch({ logId, firstSeq: 17n, readings: [{ measuredAt: 1n, payload: Buffer.from("4 °C") }] });
-    const unanchored: Found = ["Unanchored", undefined, { firstSeq: 17n, count: 1n, root: longer.root }, "error"];
+    const elsewhere = buildBatch({
+      logId,
+      firstSeq: 17n,
+      readings: second.readings.map(({ measuredAt }) => ({ measuredAt, payload: Buffer.from("4 °C") })),
+    });
+    const unanchored: Found = ["Unanchored", undefined, { firstSeq: 17n, count: 5n, root: elsewhere.root }, "error"];
     const cases: [string, audits.ArchivedBatch | undefined, Found[]][] = [
       ["no batch", undefined, [missing]],
       ["another payload", altered(second, 2, { payload: Buffer.from("4 °C") }), [alteredAs("Payload", 7n)]],
@@ -437,7 +490,7 @@ describe("auditLog", () => {
       ["one reading less", { ...second, readings: second.readings.slice(1) }, [alteredAs("Place")]],
       ["another place", { ...second, firstSeq: 6n }, [alteredAs("Place")]],
       ["other readings with a root of their own", rehashed, [alteredAs("Root")]],
-      ["other readings elsewhere", longer, [missing, unanchored]],
+      ["as many readings elsewhere", elsewhere, [missing, unanchored]],
     ];
     for (const [name, batch, expected] of cases) {
       const archive = batch === undefined ? [first, third] : [first, batch, third];
