@@ -14,6 +14,7 @@ import {anchorDigest} from "./support/AnchorDigest.sol";
 import {enrollmentDigest} from "./support/Digests.sol";
 import {Keys} from "./support/Keys.sol";
 import {Rfc9162} from "./support/Rfc9162.sol";
+import {Vm} from "./support/Test.sol";
 
 /// @dev Ids of logs, and devices that are enrolled.
 abstract contract DataAnchorSetup is Keys {
@@ -40,6 +41,16 @@ abstract contract DataAnchorSetup is Keys {
         KeyProof memory proof = prove(key, scheme, enrollmentDigest(address(devices), enrollment));
         vm.prank(owner);
         devices.enroll(enrollment, proof, "");
+    }
+
+    /// @dev The bytes of an anchor in `anchorMany`.
+    function packed(IDataAnchor.Anchor memory next) internal pure returns (bytes memory) {
+        return
+            abi.encodePacked(
+                bytes12(uint96(uint256(next.logId))),
+                abi.encodePacked(next.index, next.kind, next.tree, next.firstSeq, uint40(next.count)),
+                abi.encodePacked(next.tFirst, next.tLast, next.supersedes, next.root)
+            );
     }
 
     /// @dev The record that the contract makes of an anchor that names no block.
@@ -74,6 +85,9 @@ contract DataAnchorHandler is DataAnchorSetup {
         uint256 lastMeasured;
         uint256 lastAnchored;
         bytes32[] leaves;
+        /// @dev What the contract said the root was, and at which sizes.
+        bytes32[] roots;
+        uint256[] sizes;
     }
 
     DataAnchor public immutable DATA;
@@ -85,6 +99,24 @@ contract DataAnchorHandler is DataAnchorSetup {
 
     mapping(bytes32 logId => Expected) private _expected;
     mapping(bytes32 logId => IDataAnchor.AnchorRecord[]) private _records;
+    mapping(bytes32 logId => IDataAnchor.Head) private _lastHead;
+
+    /// @dev Whatever happens, no number of any log goes back.
+    modifier watched() {
+        _;
+        for (uint256 i = 0; i < LOGS_COUNT; ++i) {
+            bytes32 logId = logAt(i);
+            IDataAnchor.Head memory before = _lastHead[logId];
+            IDataAnchor.Head memory head = DATA.head(logId);
+            require(head.size >= before.size && head.nextSeq >= before.nextSeq, "a log became shorter");
+            require(head.lastMeasured >= before.lastMeasured, "a measurement was forgotten");
+            require(head.lastAnchored >= before.lastAnchored, "a time went back");
+            if (head.size == before.size) continue;
+            _lastHead[logId] = head;
+            _expected[logId].roots.push(DATA.root(logId));
+            _expected[logId].sizes.push(head.size);
+        }
+    }
 
     constructor(DataAnchor data, DeviceRegistry devices, address owner, address member) {
         (DATA, DEVICES, OWNER, MEMBER) = (data, devices, owner, member);
@@ -97,7 +129,7 @@ contract DataAnchorHandler is DataAnchorSetup {
         uint256 countSeed,
         uint256 timeSeed,
         bytes32 root
-    ) external {
+    ) external watched {
         bytes32 logId = logAt(logSeed);
         IDataAnchor.Anchor memory next = _rightAnchor(logId, kindSeed, countSeed, timeSeed, root);
         require(_send(next, logSeed), "a right anchor was refused");
@@ -105,9 +137,38 @@ contract DataAnchorHandler is DataAnchorSetup {
     }
 
     /// @dev An anchor of which one thing is wrong must be refused.
-    function appendWrong(uint256 logSeed, uint256 wrongSeed, uint256 by, uint256 kindSeed) external {
+    function appendWrong(uint256 logSeed, uint256 wrongSeed, uint256 by, uint256 kindSeed) external watched {
         bytes32 logId = logAt(logSeed);
         IDataAnchor.Anchor memory next = _rightAnchor(logId, kindSeed, 1, 0, "root");
+        bool isWrong = _makeWrong(next, wrongSeed, by);
+        require(_send(next, logSeed) != isWrong, "an anchor met the wrong fate");
+        if (!isWrong) _account(next, logSeed);
+    }
+
+    /// @dev Of several records in one call the right ones must be taken, and the wrong ones skipped.
+    function appendMany(uint256 memberSeed, uint256[5] calldata seeds) external watched {
+        uint256 logSeed = 2 + 3 * (memberSeed % 2);
+        bytes32 logId = logAt(logSeed);
+        uint256 count = memberSeed % 6;
+        bytes memory records;
+        bool[] memory areRight = new bool[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            // A seed gives kind, number of readings and times; every third is wrong.
+            IDataAnchor.Anchor memory next = _rightAnchor(logId, seeds[i], seeds[i] >> 8, seeds[i], bytes32(seeds[i]));
+            areRight[i] = seeds[i] % 3 != 0 || !_makeWrong(next, seeds[i] >> 16, seeds[i] >> 32);
+            if (next.count > type(uint40).max) next.count = type(uint40).max;
+            records = abi.encodePacked(records, packed(next));
+            // The next one continues the log behind this one.
+            if (areRight[i]) _account(next, logSeed);
+        }
+        vm.prank(_authorOf(logSeed));
+        bool[] memory done = DATA.anchorMany(OWNER, uint40(block.timestamp), 0, 0, records);
+        for (uint256 i = 0; i < count; ++i) require(done[i] == areRight[i], "a record met the wrong fate");
+    }
+
+    /// @dev Returns whether something is wrong now: the number that is altered may have stayed as it was.
+    function _makeWrong(IDataAnchor.Anchor memory next, uint256 wrongSeed, uint256 by) private view returns (bool) {
+        bytes32 logId = next.logId;
         bool isCorrection = next.kind == IDataAnchor.Kind.Correction;
         uint256 wrong = wrongSeed % 8;
         if (wrong == 0) next.index += uint64(bound(by, 1, 1000));
@@ -118,9 +179,7 @@ contract DataAnchorHandler is DataAnchorSetup {
         if (wrong == 5) next.tLast = uint48(bound(by, block.timestamp * 1000 + 3_600_001, type(uint48).max));
         if (wrong == 6) next.root = next.root == 0 ? bytes32("root") : bytes32(0);
         if (wrong == 7) next.supersedes = uint64(bound(by, isCorrection ? next.index : 1, type(uint64).max));
-        // The number that is altered may have stayed as it was: then nothing is wrong.
-        if (wrong == 1 && next.index == _expected[logId].leaves.length) return;
-        require(!_send(next, logSeed), "a wrong anchor was taken");
+        return wrong != 1 || next.index != _expected[logId].leaves.length;
     }
 
     function passTime(uint16 time) external {
@@ -171,6 +230,21 @@ contract DataAnchorHandler is DataAnchorSetup {
                 (uint256 from, uint256 to) = _peakOf(j, leaves.length);
                 bytes32[] memory proof = Rfc9162.path(leaves, j - from, from, to, false);
                 assertTrue(DATA.verifyAnchor(_records[logId][j], proof));
+            }
+        }
+    }
+
+    /// @dev Every root that a log ever had is that of a beginning of the log as it is now.
+    function checkConsistency() external view {
+        for (uint256 i = 0; i < LOGS_COUNT; ++i) {
+            bytes32 logId = logAt(i);
+            Expected memory expected = _expected[logId];
+            uint256 size = expected.leaves.length;
+            for (uint256 j = 0; j < expected.sizes.length; ++j) {
+                uint256 oldSize = expected.sizes[j];
+                bytes32[] memory proof = Rfc9162.consistency(expected.leaves, oldSize, size, false);
+                assertTrue(DATA.verifyConsistency(logId, uint64(oldSize), expected.roots[j], proof));
+                assertFalse(DATA.verifyConsistency(logId, uint64(oldSize), ~expected.roots[j], proof));
             }
         }
     }
@@ -305,7 +379,107 @@ contract DataAnchorTest is DataAnchorSetup {
         _handler.checkProofs();
     }
 
+    /// hardhat-config: invariant.runs = 6
+    /// hardhat-config: invariant.depth = 40
+    function invariant_EveryEarlierRootStaysConsistent() external view {
+        _handler.checkConsistency();
+    }
+
     // ------------------------------------------------------------------ fuzz
+
+    /// @dev One call for many records does to the logs what one call for each would do, and says of each what that would say.
+    /// hardhat-config: fuzz.runs = 128
+    function testFuzz_ManyIsEachByItself(uint256[8] calldata seeds, uint256 count) external {
+        count = bound(count, 0, seeds.length);
+        bytes memory records;
+        IDataAnchor.Anchor[] memory anchors = new IDataAnchor.Anchor[](count);
+        uint64[4] memory sizes;
+        uint64[4] memory seqs;
+        for (uint256 i = 0; i < count; ++i) {
+            anchors[i] = _anchorFrom(seeds[i], sizes, seqs);
+            records = abi.encodePacked(records, packed(anchors[i]));
+        }
+        (bool[] memory areRight, bytes[] memory reasons, bytes32 state) = this.oneByOne(anchors);
+
+        vm.recordLogs();
+        vm.prank(_owner);
+        bool[] memory done = _data.anchorMany(_owner, uint40(block.timestamp), 0, 0, records);
+
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        assertEq(_stateOfLogs(), state);
+        assertEq(done.length, count);
+        assertEq(logs.length, count);
+        for (uint256 i = 0; i < count; ++i) {
+            assertEq(done[i], areRight[i]);
+            assertEq(logs[i].topics[1], anchors[i].logId);
+            assertEq(uint256(logs[i].topics[2]), anchors[i].index);
+            if (done[i]) assertEq(logs[i].topics[0], IDataAnchor.Anchored.selector);
+            else assertEq(logs[i].topics[0], IDataAnchor.AnchorSkipped.selector);
+            if (!done[i]) assertEq(abi.decode(logs[i].data, (bytes)), reasons[i]);
+        }
+    }
+
+    /// @dev What `anchorAsMember` would do, undone again.
+    function oneByOne(
+        IDataAnchor.Anchor[] calldata anchors
+    ) external returns (bool[] memory done, bytes[] memory reasons, bytes32 state) {
+        try this.oneByOneUndone(anchors) {
+            revert("not undone");
+        } catch (bytes memory outcome) {
+            return abi.decode(outcome, (bool[], bytes[], bytes32));
+        }
+    }
+
+    function oneByOneUndone(IDataAnchor.Anchor[] calldata anchors) external {
+        bool[] memory done = new bool[](anchors.length);
+        bytes[] memory reasons = new bytes[](anchors.length);
+        for (uint256 i = 0; i < anchors.length; ++i) {
+            vm.prank(_owner);
+            try _data.anchorAsMember(anchors[i]) {
+                done[i] = true;
+            } catch (bytes memory reason) {
+                reasons[i] = reason;
+            }
+        }
+        bytes memory outcome = abi.encode(done, reasons, _stateOfLogs());
+        assembly ("memory-safe") {
+            revert(add(outcome, 0x20), mload(outcome))
+        }
+    }
+
+    /// @dev What is signed counts as one batch however fresh block and deadline are, and as another if anything else differs.
+    function testFuzz_EquivocationIsAnotherBatch(
+        uint256 changed,
+        uint256 by,
+        uint64[3] calldata fresh,
+        bytes32 freshHash
+    ) external {
+        IDataAnchor.Anchor memory first;
+        first.logId = deviceLogOf(keyIdOf(P256_KEY, Scheme.P256));
+        (first.index, first.count, first.root) = (fresh[2], 1, "root");
+        (uint256 member, uint256 delta) = (changed % 9, bound(by, 1, type(uint48).max));
+        IDataAnchor.Anchor memory second = abi.decode(abi.encode(first), (IDataAnchor.Anchor));
+        (second.freshBlock, second.freshHash, second.deadline) = (fresh[0], freshHash, uint40(fresh[1]));
+        if (member == 1) second.kind = IDataAnchor.Kind(1 + (delta % 4));
+        if (member == 2) second.tree = Tree.Sha256;
+        if (member == 3) second.firstSeq += uint64(delta);
+        if (member == 4) second.count += uint64(delta);
+        if (member == 5) second.tFirst += uint48(delta);
+        if (member == 6) second.tLast += uint48(delta);
+        if (member == 7) second.supersedes += uint64(delta);
+        if (member == 8) second.root = ~bytes32(delta);
+        KeyProof memory firstProof = prove(P256_KEY, Scheme.P256, anchorDigest(address(_data), first));
+        KeyProof memory secondProof = prove(P256_KEY, Scheme.P256, anchorDigest(address(_data), second));
+        if (member == 0) {
+            vm.expectRevert(abi.encodeWithSelector(IDataAnchor.AnchorsAgree.selector, first.logId, first.index));
+            _data.reportEquivocation(first, firstProof, second, secondProof);
+            return;
+        }
+        _data.reportEquivocation(first, firstProof, second, secondProof);
+        // Whoever takes one of the two for the other is refused.
+        vm.expectRevert();
+        _data.reportEquivocation(first, secondProof, second, firstProof);
+    }
 
     /// @dev What is stored is the leaf of exactly this record, whatever its numbers.
     function testFuzz_LeafIsTheHashOfTheRecord(
@@ -385,6 +559,58 @@ contract DataAnchorTest is DataAnchorSetup {
         (record.supersedes, record.freshBlock, record.timestamp) = (numbers[3], numbers[4], numbers[5]);
         assertFalse(_data.verifyAnchor(record, peakProof));
         assertFalse(_data.verifyReading(record, reading, batchProof, peakProof));
+        IDataAnchor.Reading[] memory readings = new IDataAnchor.Reading[](1 + (kindSeed % 3));
+        for (uint256 i = 0; i < readings.length; ++i) readings[i] = reading;
+        assertFalse(_data.verifyRange(record, readings, batchProof, peakProof));
+        assertFalse(_data.verifyConsistency(record.logId, numbers[0], reading.commitment, peakProof));
+        assertEq(_data.isOverdue(record.logId, uint40(numbers[1])), record.logId != next.logId);
         if (record.logId != next.logId) assertEq(_data.root(record.logId), keccak256(""));
+    }
+
+    // ------------------------------------------------------------------ private
+
+    /// @dev An anchor of one of three fleet logs or, wrongly, a device log, that continues it unless the seed says otherwise.
+    function _anchorFrom(
+        uint256 seed,
+        uint64[4] memory sizes,
+        uint64[4] memory seqs
+    ) private view returns (IDataAnchor.Anchor memory next) {
+        uint256 place = seed % 16 == 0 ? 3 : seed % 3;
+        next.logId = _logAt(place);
+        next.index = sizes[place];
+        next.kind = IDataAnchor.Kind((seed >> 8) % 5);
+        next.tree = Tree((seed >> 16) % 2);
+        next.count = 1 + uint64((seed >> 24) % 8);
+        next.tFirst = next.tLast = uint48(block.timestamp * 1000);
+        next.deadline = uint40(block.timestamp);
+        if (next.kind == IDataAnchor.Kind.Correction && seqs[place] == 0) next.kind = IDataAnchor.Kind.Data;
+        bool isCorrection = next.kind == IDataAnchor.Kind.Correction;
+        if (isCorrection) next.count = 1;
+        next.firstSeq = isCorrection ? seqs[place] - 1 : seqs[place];
+        if (next.kind != IDataAnchor.Kind.Gap) next.root = bytes32(seed | 1);
+
+        uint256 wrong = (seed >> 64) % 20;
+        uint64 by = uint64(seed >> 128);
+        if (wrong == 0) next.index = by;
+        if (wrong == 1) next.firstSeq = by;
+        if (wrong == 2) next.count = uint40(by);
+        if (wrong == 3) next.tFirst = uint48(by);
+        if (wrong == 4) next.tLast = uint48(by);
+        if (wrong == 5) next.supersedes = by;
+        if (wrong == 6) next.root = next.root == 0 ? bytes32("root") : bytes32(0);
+        if (wrong > 6) {
+            ++sizes[place];
+            if (!isCorrection) seqs[place] += next.count;
+        }
+    }
+
+    function _logAt(uint256 place) private view returns (bytes32) {
+        return place == 3 ? deviceLogOf(_owner) : bytes32(uint256(fleetLogOf(_owner)) + place);
+    }
+
+    function _stateOfLogs() private view returns (bytes32 state) {
+        for (uint256 i = 0; i < 4; ++i) {
+            state = keccak256(abi.encode(state, _data.head(_logAt(i)), _data.root(_logAt(i))));
+        }
     }
 }

@@ -42,6 +42,17 @@ contract MerkleLogCaller {
         return MerkleLog.isIncluded(tree, root_, size, leaf, index, proof);
     }
 
+    function isRangeIncluded(
+        Tree tree,
+        bytes32 root_,
+        uint256 size,
+        bytes32[] memory leaves,
+        uint256 first,
+        bytes32[] calldata proof
+    ) external pure returns (bool) {
+        return MerkleLog.isRangeIncluded(tree, root_, size, leaves, first, proof);
+    }
+
     function isConsistent(
         Tree tree,
         bytes32 oldRoot,
@@ -209,6 +220,176 @@ contract MerkleLogTest is Test {
         assertFalse(_log.isUnderPeakOf(uint64(size), leaf, uint64(index), proof));
     }
 
+    // ------------------------------------------------------------------ ranges in a root
+
+    function test_everyRangeIsIncludedAtEverySize() public view {
+        for (uint256 size = 1; size <= MAX_SIZE; ++size) {
+            // A call of its own for each, so that memory does not add up.
+            for (uint256 first = 0; first < size; ++first) this.checkRangesFrom(first, size, false);
+        }
+        for (uint256 size = 1; size <= 17; ++size) {
+            for (uint256 first = 0; first < size; ++first) this.checkRangesFrom(first, size, true);
+        }
+    }
+
+    function checkRangesFrom(uint256 first, uint256 size, bool sha) external view {
+        bytes32[] memory leaves = _leaves(size, 5);
+        bytes32 root = Rfc9162.root(leaves, 0, size, sha);
+        for (uint256 end = first + 1; end <= size; ++end) {
+            bytes32[] memory proof = Rfc9162.range(leaves, first, end, 0, size, sha);
+            assertTrue(_log.isRangeIncluded(_tree(sha), root, size, _slice(leaves, first, end), first, proof));
+        }
+    }
+
+    /// @dev With no leaves there is nothing that could be included.
+    function testFuzz_noLeavesAreNoRange(
+        bytes32 root,
+        uint256 size,
+        uint256 first,
+        bytes32[] calldata proof
+    ) public view {
+        assertFalse(_log.isRangeIncluded(Tree.Keccak256, root, size, new bytes32[](0), first, proof));
+        assertFalse(_log.isRangeIncluded(Tree.Sha256, root, size, new bytes32[](0), first, new bytes32[](0)));
+    }
+
+    /// @dev The proof of one leaf is that of `isIncluded`, whatever it says.
+    function testFuzz_rangeOfOneLeafIsInclusion(
+        uint256 seed,
+        uint256 size,
+        uint256 index,
+        uint256 other,
+        bool sha
+    ) public view {
+        size = bound(size, 1, MAX_SIZE);
+        index = bound(index, 0, size - 1);
+        other = bound(other, 0, size);
+        bytes32[] memory leaves = _leaves(size, seed);
+        bytes32 root = Rfc9162.root(leaves, 0, size, sha);
+        bytes32[] memory proof = Rfc9162.path(leaves, index, 0, size, sha);
+        bytes32[] memory leaf = _slice(leaves, index, index + 1);
+        assertTrue(_log.isRangeIncluded(_tree(sha), root, size, leaf, index, proof));
+        assertEq(
+            _log.isRangeIncluded(_tree(sha), root, size, leaf, other, proof),
+            _log.isIncluded(_tree(sha), root, size, leaf[0], other, proof)
+        );
+    }
+
+    function testFuzz_rangeIsAtOnePlaceOnly(
+        uint256 seed,
+        uint256 size,
+        uint256 first,
+        uint256 end,
+        uint256 other,
+        bool sha
+    ) public view {
+        (size, first, end) = _boundRange(size, first, end);
+        bytes32[] memory leaves = _leaves(size, seed);
+        bytes32 root = Rfc9162.root(leaves, 0, size, sha);
+        bytes32[] memory proof = Rfc9162.range(leaves, first, end, 0, size, sha);
+        leaves = _slice(leaves, first, end);
+        assertTrue(_log.isRangeIncluded(_tree(sha), root, size, leaves, first, proof));
+        if (other != first) assertFalse(_log.isRangeIncluded(_tree(sha), root, size, leaves, other, proof));
+        for (uint256 i = 0; i < size + 2; ++i) {
+            if (i != first) assertFalse(_log.isRangeIncluded(_tree(sha), root, size, leaves, i, proof));
+        }
+    }
+
+    function testFuzz_rangeRefusesAnAlteredProof(
+        uint256 seed,
+        uint256 size,
+        uint256 first,
+        uint256 end,
+        uint256 place,
+        bool sha
+    ) public view {
+        (size, first, end) = _boundRange(size, first, end);
+        bytes32[] memory leaves = _leaves(size, seed);
+        bytes32 root = Rfc9162.root(leaves, 0, size, sha);
+        bytes32[] memory proof = Rfc9162.range(leaves, first, end, 0, size, sha);
+        leaves = _slice(leaves, first, end);
+        assertTrue(_log.isRangeIncluded(_tree(sha), root, size, leaves, first, proof));
+        assertFalse(_log.isRangeIncluded(_tree(sha), ~root, size, leaves, first, proof));
+        assertFalse(_log.isRangeIncluded(_tree(sha), root, size, leaves, first, _longer(proof)));
+        // One leaf that is the whole tree is its root, and hashed with nothing.
+        if (size > 1) assertFalse(_log.isRangeIncluded(_tree(!sha), root, size, leaves, first, proof));
+        if (proof.length == 0) return;
+        assertFalse(_log.isRangeIncluded(_tree(sha), root, size, leaves, first, _shorter(proof)));
+        place = bound(place, 0, proof.length - 1);
+        bytes32 node = proof[place];
+        proof[place] = ~node;
+        assertFalse(_log.isRangeIncluded(_tree(sha), root, size, leaves, first, proof));
+        if (proof.length == 1) return;
+        uint256 next = (place + 1) % proof.length;
+        (proof[place], proof[next]) = (proof[next], node);
+        assertFalse(_log.isRangeIncluded(_tree(sha), root, size, leaves, first, proof));
+    }
+
+    /// @dev A leaf altered, left out at any place, doubled, or two in each other's place.
+    function testFuzz_rangeRefusesOtherLeaves(
+        uint256 seed,
+        uint256 size,
+        uint256 first,
+        uint256 end,
+        uint256 place,
+        bool sha
+    ) public view {
+        (size, first, end) = _boundRange(size, first, end);
+        bytes32[] memory leaves = _leaves(size, seed);
+        bytes32 root = Rfc9162.root(leaves, 0, size, sha);
+        bytes32[] memory proof = Rfc9162.range(leaves, first, end, 0, size, sha);
+        leaves = _slice(leaves, first, end);
+        place = bound(place, 0, leaves.length - 1);
+        assertFalse(_log.isRangeIncluded(_tree(sha), root, size, _without(leaves, place), first, proof));
+        assertFalse(_log.isRangeIncluded(_tree(sha), root, size, _doubled(leaves, place), first, proof));
+        assertFalse(_log.isRangeIncluded(_tree(sha), root, size, _longer(leaves), first, proof));
+        bytes32 leaf = leaves[place];
+        leaves[place] = ~leaf;
+        assertFalse(_log.isRangeIncluded(_tree(sha), root, size, leaves, first, proof));
+        if (leaves.length == 1) return;
+        uint256 next = (place + 1) % leaves.length;
+        (leaves[place], leaves[next]) = (leaves[next], leaf);
+        assertFalse(_log.isRangeIncluded(_tree(sha), root, size, leaves, first, proof));
+    }
+
+    /// @dev As for one leaf, a size is refused where it gives any of the places another way to the root.
+    function testFuzz_rangeRefusesAnotherSize(
+        uint256 seed,
+        uint256 size,
+        uint256 first,
+        uint256 end,
+        uint256 other,
+        bool sha
+    ) public view {
+        (size, first, end) = _boundRange(size, first, end);
+        other = bound(other, 0, 2 * MAX_SIZE);
+        bytes32[] memory leaves = _leaves(size, seed);
+        bytes32 root = Rfc9162.root(leaves, 0, size, sha);
+        bytes32[] memory proof = Rfc9162.range(leaves, first, end, 0, size, sha);
+        bool isSame = end <= other;
+        for (uint256 i = first; isSame && i < end; ++i) isSame = _wayOf(i, size) == _wayOf(i, other);
+        leaves = _slice(leaves, first, end);
+        assertEq(_log.isRangeIncluded(_tree(sha), root, other, leaves, first, proof), isSame);
+    }
+
+    function testFuzz_rangeNeverReverts(
+        bytes32 root,
+        uint256 size,
+        bytes32[] calldata leaves,
+        uint256 first,
+        bytes32[] calldata proof
+    ) public view {
+        bool isItself = leaves.length == 1 && leaves[0] == root;
+        if (isItself) return;
+        assertFalse(_log.isRangeIncluded(Tree.Keccak256, root, size, leaves, first, proof));
+        assertFalse(_log.isRangeIncluded(Tree.Sha256, root, size, leaves, first, proof));
+        // Near the end of the tree, where the numbers are largest.
+        if (size >= leaves.length) first = size - leaves.length;
+        assertFalse(_log.isRangeIncluded(Tree.Keccak256, root, size, leaves, first, proof));
+        assertFalse(_log.isRangeIncluded(Tree.Keccak256, root, type(uint256).max, leaves, first, proof));
+        size = bound(size, 0, 2 * leaves.length + 1);
+        assertFalse(_log.isRangeIncluded(Tree.Keccak256, root, size, leaves, bound(first, 0, size), proof));
+    }
+
     // ------------------------------------------------------------------ consistency of two roots
 
     function test_everyBeginningIsConsistentAtEverySize() public view {
@@ -251,6 +432,28 @@ contract MerkleLogTest is Test {
         assertFalse(_log.isConsistent(_tree(sha), oldRoot, oldSize, newRoot, newSize, _shorter(proof)));
         place = bound(place, 0, proof.length - 1);
         proof[place] = ~proof[place];
+        assertFalse(_log.isConsistent(_tree(sha), oldRoot, oldSize, newRoot, newSize, proof));
+    }
+
+    /// @dev A root that was kept is that of one size only, with the proof of either.
+    function testFuzz_consistencyRefusesAnotherOldSize(
+        uint256 seed,
+        uint256 oldSize,
+        uint256 newSize,
+        uint256 other,
+        bool sha
+    ) public view {
+        newSize = bound(newSize, 2, MAX_SIZE);
+        oldSize = bound(oldSize, 1, newSize - 1);
+        other = bound(other, 1, newSize - 1);
+        if (other == oldSize) return;
+        bytes32[] memory leaves = _leaves(newSize, seed);
+        bytes32 oldRoot = Rfc9162.root(leaves, 0, oldSize, sha);
+        bytes32 newRoot = Rfc9162.root(leaves, 0, newSize, sha);
+        bytes32[] memory proof = Rfc9162.consistency(leaves, oldSize, newSize, sha);
+        assertFalse(_log.isConsistent(_tree(sha), oldRoot, other, newRoot, newSize, proof));
+        proof = Rfc9162.consistency(leaves, other, newSize, sha);
+        assertFalse(_log.isConsistent(_tree(sha), oldRoot, other, newRoot, newSize, proof));
         assertFalse(_log.isConsistent(_tree(sha), oldRoot, oldSize, newRoot, newSize, proof));
     }
 
@@ -357,6 +560,31 @@ contract MerkleLogTest is Test {
                 size -= k;
             }
         }
+    }
+
+    function _boundRange(
+        uint256 size,
+        uint256 first,
+        uint256 end
+    ) private pure returns (uint256 boundSize, uint256 boundFirst, uint256 boundEnd) {
+        boundSize = bound(size, 1, MAX_SIZE);
+        boundFirst = bound(first, 0, boundSize - 1);
+        boundEnd = bound(end, boundFirst + 1, boundSize);
+    }
+
+    function _slice(bytes32[] memory leaves, uint256 from, uint256 to) private pure returns (bytes32[] memory slice) {
+        slice = new bytes32[](to - from);
+        for (uint256 i = from; i < to; ++i) slice[i - from] = leaves[i];
+    }
+
+    function _without(bytes32[] memory leaves, uint256 place) private pure returns (bytes32[] memory fewer) {
+        fewer = new bytes32[](leaves.length - 1);
+        for (uint256 i = 0; i < fewer.length; ++i) fewer[i] = leaves[i < place ? i : i + 1];
+    }
+
+    function _doubled(bytes32[] memory leaves, uint256 place) private pure returns (bytes32[] memory more) {
+        more = new bytes32[](leaves.length + 1);
+        for (uint256 i = 0; i < more.length; ++i) more[i] = leaves[i <= place ? i : i - 1];
     }
 
     function _longer(bytes32[] memory proof) private pure returns (bytes32[] memory longer) {
