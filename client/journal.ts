@@ -1,10 +1,10 @@
-import { open, realpath, type FileHandle } from "node:fs/promises";
+import { open, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 
 import { z } from "zod";
 
 import { TouchstoneError } from "./errors.js";
+import { lockFile } from "./file-locks.js";
 import { fileError } from "./files.js";
 
 // ------------------------------------------------------------------ records
@@ -93,13 +93,13 @@ export async function openJournal(path: string, about: JournalBinding): Promise<
   } catch (error) {
     throw fileError(path, error);
   }
-  let lock: DatabaseSync | undefined;
+  let unlock: (() => void) | undefined;
   const close = async (): Promise<void> => {
     await file.close();
-    lock?.close();
+    unlock?.();
   };
   try {
-    lock = lockOf(await realpath(path), path);
+    unlock = await lockOf(path);
     const lines = await readLines(file, path);
     if (lines.length === 0) {
       await write(file, path, JSON.stringify({ record: "journal", version: 1, ...about }));
@@ -125,24 +125,17 @@ export async function openJournal(path: string, about: JournalBinding): Promise<
   }
 }
 
-const SQLITE_BUSY = 5;
-
-/** The system gives this lock back when the process ends, however it ends. */
-function lockOf(realPath: string, path: string): DatabaseSync {
-  let lock: DatabaseSync | undefined;
+async function lockOf(path: string): Promise<() => void> {
+  let unlock: (() => void) | undefined;
   try {
-    lock = new DatabaseSync(`${realPath}.lock`);
-    lock.exec("PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE");
-    return lock;
+    unlock = await lockFile(path);
   } catch (cause) {
-    lock?.close();
-    const isLocked = cause instanceof Error && "errcode" in cause && cause.errcode === SQLITE_BUSY;
-    if (!isLocked) throw failed(path, String(cause), cause);
-    throw new TouchstoneError("JOURNAL_LOCKED", `Someone else works with ${path} now: wait until they have ended.`, {
-      details: { path },
-      cause,
-    });
+    throw failed(path, String(cause), cause);
   }
+  if (unlock !== undefined) return unlock;
+  throw new TouchstoneError("JOURNAL_LOCKED", `Someone else works with ${path} now: wait until they have ended.`, {
+    details: { path },
+  });
 }
 
 /** The complete lines; what a process that died left half written is cut off, because it did nothing on its strength. */

@@ -268,6 +268,7 @@ function splitAtLineFeeds(bytes: Buffer, from: number): { end: number; isWhole: 
 
 /** A quote that opens a field hides line feeds until it closes; where it never does, it hides none. */
 function csvSplitter(delimiter: number): Splitter {
+  const ends = new Set([delimiter, LINE_FEED, RETURN]);
   return (bytes, from, isAll) => {
     const end = bytes.indexOf(LINE_FEED, from);
     const quote = bytes.indexOf(QUOTE, from);
@@ -278,8 +279,12 @@ function csvSplitter(delimiter: number): Splitter {
       const byte = bytes[at];
       if (isQuoted) {
         if (byte !== QUOTE) continue;
-        if (bytes[at + 1] === QUOTE) at++;
-        else isQuoted = false;
+        const next = bytes[at + 1];
+        if (next === undefined && !isAll) return { end: -1, isWhole: true };
+        isQuoted = next === QUOTE;
+        if (isQuoted) at++;
+        // It was opened where it should not be.
+        else if (next !== undefined && !ends.has(next)) return { end, isWhole: false };
       } else if (byte === LINE_FEED) {
         return { end: at, isWhole: true };
       } else {

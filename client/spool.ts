@@ -3,6 +3,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 
 import { TouchstoneError } from "./errors.js";
 import { anchorKinds, freshStates, nameOf, numberOf, type AnchorKind, type FreshState } from "./enumerations.js";
+import { lockFile } from "./file-locks.js";
 import { fileError } from "./files.js";
 import type { KeyProof } from "./keys.js";
 import type { SeedNode } from "./seed-tree.js";
@@ -230,8 +231,8 @@ const MAX_PAGES = 4_294_967_294;
 const ROWS_AT_ONCE = 512;
 
 /**
- * Opens a spool, or begins one if there is none. While it is open no other process can open it. Next to it lies a file
- * `<path>-wal`, which belongs to it.
+ * Opens a spool, or begins one if there is none. While it is open no other process can open it. Next to it lie the file
+ * `<path>-wal`, which belongs to it, and the empty file `<path>.lock`.
  *
  * @param options.start Says where the log ends, when a spool is begun.
  * @param options.maxBytes Of the file that readings may fill; as much as the disk has unless told.
@@ -248,14 +249,11 @@ export async function openSpool(options: {
   maxBytes?: number | undefined;
 }): Promise<Spool> {
   const { path, about, start, maxBytes } = options;
+  const unlock = await lockOf(path);
+  let database: DatabaseSync | undefined;
   try {
     // For its owner's eyes: SQLite would let everyone read it.
     await (await open(path, "a+", 0o600)).close();
-  } catch (error) {
-    throw fileError(path, error);
-  }
-  let database: DatabaseSync | undefined;
-  try {
     database = new DatabaseSync(path);
     database.exec("PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE");
     const isNew = isEmpty(database, path);
@@ -266,11 +264,32 @@ export async function openSpool(options: {
       const first = { index: `${index}`, seq: `${seq}`, lastMeasured: `${lastMeasured}`, block: `${block}` };
       begin(database, { ...about, ...first });
     }
-    return new Spool({ database, path, about, maxBytes });
+    return new Spool({ database, unlock, path, about, maxBytes });
   } catch (error) {
     database?.close();
-    throw spoolError(path, error);
+    unlock();
+    throw spoolError(path, fileError(path, error));
   }
+}
+
+async function lockOf(path: string): Promise<() => void> {
+  let unlock: (() => void) | undefined;
+  try {
+    unlock = await lockFile(path);
+  } catch (error) {
+    const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
+    if (!isMissing) throw failed(path, String(error), error);
+    throw new TouchstoneError(
+      "FILE_MISSING",
+      `There is no folder for the file ${path}: make it, or correct the path.`,
+      {
+        details: { path },
+        cause: error,
+      },
+    );
+  }
+  if (unlock === undefined) throw locked(path);
+  return unlock;
 }
 
 /** @throws TouchstoneError SPOOL_INVALID if it holds anything but a spool. */
@@ -304,15 +323,24 @@ export class Spool {
   readonly path: string;
   readonly start: SpoolStart;
   readonly #database: DatabaseSync;
+  readonly #unlock: () => void;
   readonly #statements = new Map<string, StatementSync>();
   readonly #maxPages: { readings: number; all: number };
   #pagesNow = 0;
   #isWriting = false;
   #broken: TouchstoneError | undefined;
 
-  constructor(options: { database: DatabaseSync; path: string; about: SpoolBinding; maxBytes: number | undefined }) {
-    const { database, path, about, maxBytes } = options;
+  constructor(options: {
+    database: DatabaseSync;
+    /** Lets others open it. */
+    unlock: () => void;
+    path: string;
+    about: SpoolBinding;
+    maxBytes: number | undefined;
+  }) {
+    const { database, unlock, path, about, maxBytes } = options;
     this.#database = database;
+    this.#unlock = unlock;
     this.path = path;
     const meta = new Map(
       (database.prepare("SELECT key, value FROM meta").all() as { key: string; value: string }[]).map(
@@ -366,6 +394,7 @@ export class Spool {
       details: { path: this.path },
     });
     this.#database.close();
+    this.#unlock();
   }
 
   // ---------------------------------------------------------------- readings
@@ -775,11 +804,7 @@ function spoolError(path: string, error: unknown): unknown {
   const options = { details: { path }, cause: error };
   switch (Number(error.errcode) & 0xff) {
     case SQLITE_BUSY:
-      return new TouchstoneError(
-        "SPOOL_LOCKED",
-        `Someone else works with ${path} now: wait until they have ended, or give another path for another log.`,
-        options,
-      );
+      return locked(path, error);
     case SQLITE_FULL:
       return new TouchstoneError(
         "SPOOL_FULL",
@@ -793,6 +818,14 @@ function spoolError(path: string, error: unknown): unknown {
     default:
       return failed(path, error.message, error);
   }
+}
+
+function locked(path: string, cause?: unknown): TouchstoneError {
+  return new TouchstoneError(
+    "SPOOL_LOCKED",
+    `Someone else works with ${path} now: wait until they have ended, or give another path for another log.`,
+    { details: { path }, cause },
+  );
 }
 
 function damaged(path: string, reason: string, cause?: unknown): TouchstoneError {
