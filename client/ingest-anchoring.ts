@@ -98,6 +98,10 @@ export class Anchoring {
   #failures = 0;
   /** Nonce of what was sent by this process, and since when it waits. */
   #sent: { id: number; since: number } | undefined;
+  /** Why what was sent is not mined, if that takes long. */
+  #stuck: TouchstoneError | undefined;
+  /** How often in a row a single anchor failed when mined. */
+  #reverts = 0;
   /** What this process had signed: its key is the present one. */
   readonly #signed = new Set<bigint>();
   /** What has to be signed again, whatever the spool has. */
@@ -124,11 +128,10 @@ export class Anchoring {
       let delay = 0;
       try {
         this.#isWoken = false;
-        const step = await this.#step();
+        const step = await unlessAborted(this.#options.signal, this.#step());
         this.#failures = 0;
         if (step === "idle") this.#become("Idle");
-        else if (step === "done") this.#become("Anchoring");
-        // What it waits for was said where it began to wait.
+        else this.#become(this.#stuck === undefined ? "Anchoring" : "Waiting", this.#stuck);
         if (step !== "done") delay = step === "idle" ? Infinity : limits.pollInterval;
       } catch (cause) {
         if (this.#isOver()) return;
@@ -321,7 +324,7 @@ export class Anchoring {
   /** @returns undefined if nothing can be sent now. */
   async #plan(block: Block): Promise<Plan | undefined> {
     const { spool, limits, touchstone } = this.#options;
-    const batches = spool.batchesFrom(this.next, this.#canSendMany() ? this.#itemsAtOnce : 1);
+    const batches = spool.batchesFrom(this.next, this.#itemsAtOnce);
     const calls: string[] = [];
     let bytes = 4 + 64;
     for (const batch of batches) {
@@ -431,15 +434,10 @@ export class Anchoring {
       : abi.encodeFunctionData("anchor", [anchor, signed.proof]);
   }
 
-  #canSendMany(): boolean {
-    return this.#options.touchstone.dataAnchor.interface.hasFunction("multicall");
-  }
-
   #encode(calls: readonly string[]): string {
     const [only] = calls;
     if (calls.length === 1 && only !== undefined) return only;
-    // It is the same function in every contract that has it.
-    return this.#options.touchstone.deviceRegistry.interface.encodeFunctionData("multicall", [[...calls]]);
+    return this.#options.touchstone.dataAnchor.interface.encodeFunctionData("multicall", [[...calls]]);
   }
 
   async #latest(): Promise<Block> {
@@ -472,7 +470,10 @@ export class Anchoring {
         spool.closeAttempts(outbox.sender, attempt.nonce, block);
       });
       this.#sent = undefined;
+      this.#stuck = undefined;
       if (fate.kind === "mined") {
+        if (fate.receipt.status === 0) this.#reverted(attempt, fate.receipt.hash);
+        else this.#reverts = 0;
         const events = eventsIn(touchstone, fate.receipt);
         const { logId } = this.#options;
         const isOurs = (event: (typeof events)[number]): event is TouchstoneEventNamed<"Anchored"> =>
@@ -494,14 +495,23 @@ export class Anchoring {
       if (isTooCheap && (await this.#raise(attempt))) return "done";
       throw failure;
     }
-    if (performance.now() - this.#sent.since < limits.patience) {
-      this.#become("Anchoring");
-      return "wait";
-    }
+    if (performance.now() - this.#sent.since < limits.patience) return "wait";
     // A node may have forgotten it, or the market outgrown it.
     this.#sent = undefined;
-    if (!(await this.#raise(attempt))) this.#become("Waiting", stuck(attempt, outbox.sender, limits.patience));
+    if (!(await this.#raise(attempt))) this.#stuck = stuck(attempt, outbox.sender, limits.patience);
     return "wait";
+  }
+
+  /** What failed when mined goes one by one; and what fails by itself does not go again and again, at a price. */
+  #reverted({ count }: SpooledAttempt, hash: string): void {
+    this.#itemsAtOnce = 1;
+    if (count > 1 || ++this.#reverts < 2) return;
+    throw new TouchstoneError(
+      "CONTRACT_REVERTED",
+      `The transaction ${hash} of anchor ${this.next} failed when mined, and so did the one before, though their rehearsals did ` +
+        "not: see why before it is tried again.",
+      { details: { transactionHash: hash, index: this.next } },
+    );
   }
 
   /** Whether the attempt is still what should be mined next. */
@@ -534,7 +544,7 @@ export class Anchoring {
     const { maxFeePerGas: most } = this.#options.limits;
     const offered = fees.type === 2 ? fees.maxFeePerGas : fees.gasPrice;
     if (most !== undefined && offered > most) {
-      this.#become("Waiting", stuck(attempt, outbox.sender, this.#options.limits.patience));
+      this.#stuck = stuck(attempt, outbox.sender, this.#options.limits.patience);
       return "wait";
     }
     await this.#attempt({ ...plan, nonce: attempt.nonce, block: attempt.block, fees });
@@ -565,7 +575,24 @@ export class Anchoring {
     if (fees === undefined) return false;
     const { gasLimit, data } = Transaction.from(attempt.transaction);
     await this.#attempt({ ...attempt, data, gasLimit, fees });
+    this.#stuck = undefined;
     return true;
+  }
+}
+
+/** What comes of a promise, unless it is over before: a node or a key may never answer. */
+async function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  const done = new AbortController();
+  const aborted = new Promise<never>((_, reject) => {
+    const abort = (): void => {
+      reject(new TouchstoneError("CANCELLED", "The ingest was ended.", { cause: signal.reason }));
+    };
+    signal.addEventListener("abort", abort, { signal: done.signal });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    done.abort();
   }
 }
 

@@ -129,8 +129,8 @@ export interface Taken {
 /** Takes readings, keeps them, and anchors them. */
 export interface Ingest {
   /**
-   * Takes all that the source has, and waits until it is anchored. A source that was taken before goes on behind the last
-   * reading that is durable.
+   * Takes all that the source has, and waits until it is anchored, also while someone has to do something first: `onProgress`
+   * tells. A source that was taken before goes on behind the last reading that is durable.
    *
    * @throws TouchstoneError
    *   - SPOOL_FULL, SPOOL_FAILED, and whatever the source throws, such as SOURCE_CHANGED: what was taken is anchored
@@ -186,7 +186,8 @@ export interface Ingest {
   anchorAt(index: bigint): Anchored | undefined;
   /**
    * Erases the payload of a reading and its salt, from its corrections too, for ever. The log goes on to prove that it was
-   * there, and when; how long its payload was stays known to the spool. Copies of the spool are the caller's to erase.
+   * there, and when; how long its payload was stays known to the spool. What is kept aside stays, and copies of the spool
+   * are the caller's to erase.
    *
    * @throws TouchstoneError NOT_FOUND if there is no such reading.
    */
@@ -529,6 +530,8 @@ class RunningIngest implements Ingest {
       const seeds = eraseSeeds({ ...held, index: place, size: Number(count) });
       this.#spool.erase({ id, index, commitment: Buffer.from(commitment.slice(2), "hex"), seeds });
     }
+    // Also when it was erased before: a crash may have come in between.
+    this.#spool.clear();
   }
 
   async close(): Promise<void> {

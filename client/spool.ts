@@ -530,7 +530,10 @@ export class Spool {
         seeds.filter((seed) => !isIn(old, seed)),
       );
     });
-    // Until then the file of what was written last has it still.
+  }
+
+  /** Empties the file of what was written last, which has what was erased still. */
+  clear(): void {
     this.#doing(() => {
       const { busy } = this.#database.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get() as { busy: number };
       if (busy !== 0) throw failed(this.path, "what was erased could not be cleared yet");

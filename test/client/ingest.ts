@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 
 import { expect } from "chai";
-import { Transaction, Wallet, type Provider } from "ethers";
+import { Wallet, type Provider, type Signer } from "ethers";
 
 import * as anchors from "../../client/anchors.js";
 import { commitmentOf, type Measurement } from "../../client/batches.js";
@@ -37,6 +37,12 @@ function payloadsOf(count: number): Buffer[] {
   return Array.from({ length: count }, (_, index) => Buffer.from(`reading ${index}`));
 }
 
+function withoutKey(options: IngestOptions): IngestOptions {
+  const copy = { ...options };
+  delete copy.key;
+  return copy;
+}
+
 function readingsOf(payloads: readonly Buffer[], first = 0): Measurement[] {
   return payloads.map((payload, index) => ({ measuredAt: START + BigInt(first + index + 1) * 1000n, payload }));
 }
@@ -53,7 +59,7 @@ describe("openIngest", () => {
     const suite = await loadFixture(deploySuite);
     const wallet = new Wallet(ethers.id("gateway"), ethers.provider);
     await suite.actors.relayer.sendTransaction({ to: wallet.address, value: 10n ** 20n });
-    const through = (provider: Partial<Provider>) => suite.as.relayer.connect(wallet.connect(providerWith(provider)));
+    const through = (provider: Provider) => suite.as.relayer.connect(wallet.connect(provider));
     const touchstone = suite.as.relayer.connect(wallet);
     const logId = anchors.deviceLogId({ device: suite.p256Device.id });
     const options: IngestOptions = {
@@ -64,7 +70,10 @@ describe("openIngest", () => {
       cut: { count: 4, age: 600_000 },
       limits: INGEST_HASTE,
     };
-    return { ...suite, wallet, through, touchstone, logId, options };
+    const unsigned = suite.as.relayer.connect(
+      runnerWith<Signer>(wallet, { signTransaction: () => Promise.reject(new Error("locked")) }),
+    );
+    return { ...suite, wallet, through, unsigned, touchstone, logId, options };
   }
 
   describe("takes readings and", () => {
@@ -88,9 +97,8 @@ describe("openIngest", () => {
       const { as, actors, fleet, options } = await setUp();
       const touchstone = as.gateway;
       const logId = anchors.fleetLogId({ fleet });
-      const { key: _, ...keyless } = options;
       const payloads = payloadsOf(10);
-      await using({ ...keyless, touchstone, logId, kind: "Receipts", tree: "Sha256" }, async (ingest) => {
+      await using({ ...withoutKey(options), touchstone, logId, kind: "Receipts", tree: "Sha256" }, async (ingest) => {
         await ingest.run(sourceOf(payloads));
         const records = await expectLog({ touchstone, logId, ingest, payloads });
         for (const record of records) {
@@ -221,7 +229,7 @@ describe("openIngest", () => {
       await using(
         {
           ...options,
-          touchstone: through(provider),
+          touchstone: through(providerWith(provider)),
           limits,
           onProgress: ({ waiting }) => seen.push(waiting.readings),
         },
@@ -405,8 +413,9 @@ describe("openIngest", () => {
           // The last one is in no batch yet; of the corrected one both are erased.
           if (seq === 299) return { seq, secrets: [payloads[seq]!], commitment: undefined };
           const reading = ingest.batchOf(BigInt(seq)).readings[seq % 100]!;
-          const { salt, commitment, payload } = reading as typeof reading & { salt: Uint8Array };
-          expect(commitmentOf({ tree: "Keccak256", salt, contentFormat: 0, payload: payload! })).to.equal(commitment);
+          const { commitment } = reading;
+          const [salt, payload] = [reading.salt!, reading.payload!];
+          expect(commitmentOf({ tree: "Keccak256", salt, contentFormat: 0, payload })).to.equal(commitment);
           return { seq, secrets: [Buffer.from(salt), payloads[seq]!, payloads[seq]!.subarray(-9)], commitment };
         });
         const roots = secrets.slice(0, 5).map(({ seq }) => ingest.batchOf(BigInt(seq)).seeds[0]!.seed);
@@ -452,7 +461,7 @@ describe("openIngest", () => {
       ];
       let asked = 0;
       let isDown = false;
-      const provider = new Proxy(ethers.provider as unknown as Provider, {
+      const provider = new Proxy(ethers.provider, {
         get(target, name) {
           if (name === "provider") return provider;
           const value: unknown = Reflect.get(target, name, target);
@@ -463,11 +472,10 @@ describe("openIngest", () => {
           };
         },
       });
-      const signer = (through({}).runner as Wallet).connect(provider);
       const payloads = payloadsOf(30);
       const states = new Set<string>();
       const limits = { ...INGEST_HASTE, retries: 1, items: 2 };
-      const flaky = { ...options, touchstone: touchstone.connect(signer), limits };
+      const flaky = { ...options, touchstone: through(provider), limits };
       await using({ ...flaky, onProgress: ({ state }) => states.add(state) }, async (ingest) => {
         const running = ingest.run(sourceOf(payloads));
         isDown = true;
@@ -486,8 +494,8 @@ describe("openIngest", () => {
       await ethers.provider.send("evm_setAutomine", [false]);
       await using({ ...options, limits: { ...INGEST_HASTE, patience: 1 } }, async (ingest) => {
         const running = ingest.run(sourceOf(payloads));
-        const pending = async (): Promise<Transaction[]> =>
-          ((await ethers.provider.send("eth_getBlockByNumber", ["pending", true])) as { transactions: Transaction[] })
+        const pending = async (): Promise<unknown[]> =>
+          ((await ethers.provider.send("eth_getBlockByNumber", ["pending", false])) as { transactions: unknown[] })
             .transactions;
         await until(async () => (await ethers.provider.getTransactionCount(wallet, "pending")) > first);
         expect(await pending()).to.have.lengthOf(1);
@@ -586,13 +594,10 @@ describe("openIngest", () => {
     });
 
     it("what was signed by a key that is the device's no more", async () => {
-      const { options, touchstone, logId, as, p256Device } = await setUp();
+      const { options, touchstone, logId, as, p256Device, unsigned } = await setUp();
       const payloads = payloadsOf(4);
       const newKey = createP256Key();
-      const without = touchstone.connect(
-        runnerWith(touchstone.runner as Wallet, { signTransaction: () => Promise.reject(new Error("locked")) }),
-      );
-      await using({ ...options, touchstone: without }, async (ingest) => {
+      await using({ ...options, touchstone: unsigned }, async (ingest) => {
         await ingest.append(readingsOf(payloads));
         await until(() => ingest.status().error?.code === "SIGNING_FAILED");
         expect(ingest.status().batches).to.include({ signed: 1, anchored: 0 });
@@ -640,12 +645,9 @@ describe("openIngest", () => {
     });
 
     it("someone else sent what the device signed: that is anchored all the same", async () => {
-      const { options, touchstone, logId, p256Device, as } = await setUp();
+      const { options, touchstone, logId, p256Device, as, unsigned } = await setUp();
       const payloads = payloadsOf(4);
-      const without = touchstone.connect(
-        runnerWith(touchstone.runner as Wallet, { signTransaction: () => Promise.reject(new Error("locked")) }),
-      );
-      await using({ ...options, touchstone: without }, async (ingest) => {
+      await using({ ...options, touchstone: unsigned }, async (ingest) => {
         await ingest.append(readingsOf(payloads));
         await until(() => ingest.status().state === "Blocked");
         const anchor = await anchors.newAnchor({ touchstone, batch: ingest.batchAt(0n) });
@@ -680,6 +682,30 @@ describe("openIngest", () => {
         expect(ingest.status().error?.code).to.equal("INSUFFICIENT_FUNDS");
         await networkHelpers.setBalance(wallet.address, 10n ** 20n);
         await running;
+        await expectLog({ touchstone, logId, ingest, payloads });
+      });
+    });
+
+    it("a transaction fails when mined though its rehearsal did not: it is not sent again and again", async () => {
+      const { options, touchstone, logId, wallet, through } = await setUp();
+      let isWrong = true;
+      // What is estimated so low runs out of gas.
+      const provider = providerWith({
+        estimateGas: (request) => (isWrong ? Promise.resolve(75_000n) : ethers.provider.estimateGas(request)),
+      });
+      const payloads = payloadsOf(4);
+      const first = await wallet.getNonce();
+      const limits = { ...INGEST_HASTE, blockedInterval: 600_000 };
+      await using({ ...options, touchstone: through(provider), limits }, async (ingest) => {
+        await ingest.append(readingsOf(payloads));
+        await until(() => ingest.status().state === "Blocked");
+        expect(ingest.status().error?.message).to.contain("failed when mined");
+        await setTimeout(50);
+        expect(await wallet.getNonce()).to.equal(first + 2);
+      });
+      isWrong = false;
+      await using({ ...options, touchstone: through(provider) }, async (ingest) => {
+        await ingest.settle();
         await expectLog({ touchstone, logId, ingest, payloads });
       });
     });
@@ -736,10 +762,9 @@ describe("openIngest", () => {
 
     it("what it is opened with does not fit", async () => {
       const { options, fleet } = await setUp();
-      const { key, ...keyless } = options;
       const fleetLog = anchors.fleetLogId({ fleet });
       const refused: IngestOptions[] = [
-        keyless,
+        withoutKey(options),
         { ...options, logId: fleetLog },
         { ...options, kind: "Receipts" },
         { ...options, logId: "0x12" },
@@ -755,7 +780,6 @@ describe("openIngest", () => {
         openIngest({ ...options, touchstone: options.touchstone.connect(ethers.provider) }),
       );
       await errorOf("CANCELLED", () => openIngest({ ...options, signal: AbortSignal.abort() }));
-      expect(key).not.to.equal(undefined);
     });
 
     it("two have one spool, or it is that of another log", async () => {
@@ -804,6 +828,24 @@ describe("openIngest", () => {
       await using(options, async (ingest) => {
         await ingest.run(sourceOf(payloads));
         await expectLog({ touchstone, logId, ingest, payloads });
+      });
+    });
+
+    it("when it is closed, although the device or the node never answers", async () => {
+      const { options, p256Device, through } = await setUp();
+      const silent = { ...p256Device, prove: () => new Promise<never>(() => undefined) };
+      const mute = through(providerWith({ estimateGas: () => new Promise<never>(() => undefined) }));
+      for (const given of [
+        { ...options, key: silent },
+        { ...options, touchstone: mute },
+      ]) {
+        await using(given, async (ingest) => {
+          await ingest.append(readingsOf(payloadsOf(4)));
+          await setTimeout(20);
+        });
+      }
+      await using(options, async (ingest) => {
+        expect((await ingest.settle()).batches.final).to.equal(2);
       });
     });
 
