@@ -6,6 +6,7 @@ import { latestBlock } from "./blocks.js";
 import { recordIn, type ProofBundle } from "./bundle-format.js";
 import { proved, refused, refuseOther, spanIn, type BundleLevel, type Expectation } from "./bundle-levels.js";
 import type { Touchstone } from "./connect.js";
+import { TouchstoneError } from "./errors.js";
 import { readEvents } from "./events.js";
 import { buildTree, HASH_BYTES, type MerkleTree } from "./merkle.js";
 import { ask } from "./reverts.js";
@@ -26,7 +27,11 @@ export interface ChainLevel extends BundleLevel {
   correctedSince: bigint[];
 }
 
-/** All anchors of a log up to a block, read from the chain's events. */
+/**
+ * All anchors of a log up to a block, read from the chain's events.
+ *
+ * @throws TouchstoneError NOT_FOUND if the node does not have all of them; CHAIN_UNREACHABLE, RPC_FAILED, CANCELLED.
+ */
 export async function readLog(options: {
   touchstone: Touchstone;
   logId: string;
@@ -39,9 +44,36 @@ export async function readLog(options: {
   for await (const event of readEvents({ touchstone, logs: [logId], contracts: ["DataAnchor"], ...range })) {
     if (event.name !== "Anchored") continue;
     const { cursor, transactionHash } = event;
-    anchors.push({ record: recordOf(event), block: cursor.block, transactionHash });
+    const record = recordOf(event);
+    if (record.index !== BigInt(anchors.length)) throw eventsMissing(logId, anchors.length);
+    anchors.push({ record, block: cursor.block, transactionHash });
   }
   return anchors;
+}
+
+/**
+ * Compares what the events of a log say with where the contract says that it ends.
+ *
+ * @throws TouchstoneError NOT_FOUND if events are missing; CHAIN_UNREACHABLE, RPC_FAILED.
+ */
+export async function requireWhole(options: {
+  touchstone: Touchstone;
+  logId: string;
+  anchors: readonly LoggedAnchor[];
+  block: number;
+}): Promise<void> {
+  const { touchstone, logId, anchors, block } = options;
+  const { size } = await ask(() => touchstone.dataAnchor.head(logId, { blockTag: block }));
+  if (size !== BigInt(anchors.length)) throw eventsMissing(logId, anchors.length);
+}
+
+function eventsMissing(logId: string, index: number): TouchstoneError {
+  return new TouchstoneError(
+    "NOT_FOUND",
+    `The node does not have the event of anchor ${index} of the log ${logId}: ask one that has all events since the ` +
+      "contracts were deployed.",
+    { details: { logId, index } },
+  );
 }
 
 /** Makes proofs from anchors to the peaks of their log; builds each peak once, when it is first asked for. */
@@ -83,6 +115,7 @@ export async function checkChain(
     return failed(refused("BLOCK_MISMATCH", `The chain has no block ${number} with the hash ${log.block.hash}.`));
   }
   const anchors = await readLog({ touchstone, logId, toBlock: latest, signal });
+  await requireWhole({ touchstone, logId, anchors, block: latest });
   const size = anchors.filter((anchor) => BigInt(anchor.block) <= number).length;
   if (BigInt(size) !== BigInt(log.size)) {
     return failed(refused("SIZE_MISMATCH", `The log had ${size} anchors after block ${number}, not ${log.size}.`));

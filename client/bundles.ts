@@ -6,7 +6,7 @@ import type { AnchorRecord } from "./anchors.js";
 import { requireAddress, requireHex, requireUint } from "./arguments.js";
 import type { Batch, Reading } from "./batches.js";
 import { latestBlock } from "./blocks.js";
-import { checkChain, peakProver, readLog, type ChainLevel, type LoggedAnchor } from "./bundle-chain.js";
+import { checkChain, peakProver, readLog, requireWhole, type ChainLevel, type LoggedAnchor } from "./bundle-chain.js";
 import {
   anchorIn,
   formatBundle,
@@ -67,19 +67,21 @@ export interface CreatedBundle {
 /**
  * Makes what proves a range of readings of one log to anyone.
  *
- * @param options.batches Those that the range is of, corrections of it included; one at least.
+ * @param options.batches Those that the range is of, corrections of it included.
+ * @param options.logId The log, 32 bytes as 0x hex; that of the batches unless told.
  * @param options.firstSeq Sequence number of the first reading.
  * @param options.count Number of readings.
  * @param options.withhold The content of readings for which it is true stays out; their commitments stand in its place.
  * @param options.withState Adds what proves the log to who trusts the hash of the block, without a node.
  * @param options.block Number of the block at which the log is proved; the latest unless told. Its state must still be
  *        known to the node for `withState`.
- * @throws TouchstoneError INVALID_ARGUMENT; NOT_FOUND if the log does not have all of the range, or a batch is missing or
- *         was not anchored; STATE_UNAVAILABLE; CHAIN_UNREACHABLE, RPC_FAILED, CANCELLED.
+ * @throws TouchstoneError INVALID_ARGUMENT; NOT_FOUND if the log does not have all of the range, a batch is missing or
+ *         was not anchored, or the node lacks events of the log; STATE_UNAVAILABLE; CHAIN_UNREACHABLE, RPC_FAILED, CANCELLED.
  */
 export async function createBundle(options: {
   touchstone: Touchstone;
   batches: readonly Batch[];
+  logId?: string;
   firstSeq: bigint;
   count: bigint;
   withhold?: (seq: bigint) => boolean;
@@ -88,11 +90,13 @@ export async function createBundle(options: {
   signal?: AbortSignal;
 }): Promise<CreatedBundle> {
   const { touchstone, batches, withState = false, signal } = options;
-  const logId = logOf(batches);
+  const logId = logOf(batches, options.logId);
   const firstSeq = requireUint("firstSeq", options.firstSeq, 64);
   const range = { firstSeq: String(firstSeq), count: String(requireUint("count", options.count, 64)) };
   const block = await blockOf(touchstone, options.block);
   const anchors = await readLog({ touchstone, logId, toBlock: block.number, signal });
+  // Of an earlier block the node may have no state any more.
+  if (options.block === undefined) await requireWhole({ touchstone, logId, anchors, block: block.number });
   const records = anchors.map(({ record }) => record);
   const proofOf = peakProver(records);
   const wanted = anchors.filter(({ record }) => spanIn(range, record) !== undefined);
@@ -141,14 +145,15 @@ function parsedState(bundle: ProofBundle): ProofBundle {
   }
 }
 
-function logOf(batches: readonly Batch[]): string {
-  const [logId, other] = new Set(batches.map((batch) => batch.logId.toLowerCase()));
-  if (logId !== undefined && other === undefined) return requireHex("batches.logId", logId, 32);
+function logOf(batches: readonly Batch[], given: string | undefined): string {
+  const logs = [...batches.map((batch) => batch.logId), ...(given === undefined ? [] : [given])];
+  const [logId, other] = new Set(logs.map((log) => requireHex("logId", log, 32).toLowerCase()));
+  if (logId !== undefined && other === undefined) return logId;
   throw new TouchstoneError(
     "INVALID_ARGUMENT",
-    logId === undefined
-      ? "batches: there are none: give those that the range is of."
-      : `batches: they are of the logs ${logId} and ${String(other)}: a bundle is of one.`,
+    logId === undefined || other === undefined
+      ? "batches: there are none: give those that the range is of, or logId where all of it was lost."
+      : `batches: they are of the logs ${logId} and ${other}: a bundle is of one.`,
     { details: { logs: [logId, other] } },
   );
 }
@@ -247,23 +252,46 @@ function runsOf(values: readonly boolean[]): [start: number, end: number][] {
 
 // ------------------------------------------------------------------ verifying
 
-/** What a bundle proves, level by level. */
+/**
+ * What a bundle proves, level by level. Each is checked by itself, so that a wrong one does not hide what the others say:
+ * bytes and range speak of readings and anchors, the other three of anchors alone.
+ */
 export interface VerifiedBundle {
   /**
-   * No level is refused; the bytes and the range are proved; whatever there was to check against, chain or block hash, proved
-   * it; and so did the signature, if there was neither.
+   * No level is refused; bytes and range are proved; and so is whatever there was to check against: the chain if
+   * `touchstone` was given, the state if `blockHash` was. With neither of the two the signature must be: it shows that the device
+   * said so, but not that the chain has it.
    */
   ok: boolean;
   levels: {
-    /** The readings are those whose root each anchor has. */
+    /**
+     * Payloads and salts open the commitments, these are in the leaves, and the leaves lead to the root that each anchor of the
+     * bundle names, at the places that their sequence numbers say. Of readings that are withheld the time and the
+     * commitment are shown, and not the content.
+     */
     bytes: BytesLevel;
-    /** The device signed each anchor. */
+    /**
+     * The author of each anchor signed exactly this anchor, for this contract on this chain; and the author is the key that the
+     * device was made with, or any key that the chain took for the device's, if chain or state is proved. Never of logs
+     * of fleets: there chain and state alone say who wrote.
+     */
     signature: BundleLevel;
-    /** The contract has the anchors in its log, says a node. */
+    /**
+     * A node says that the contract has each anchor in this log, at its index, at its latest block; that the log had as many
+     * anchors as the bundle says after the block that it names; and that the bundle has every correction of the range that the
+     * log had then. Later ones are in `correctedSince`.
+     */
     chain: ChainLevel;
-    /** The contract has the anchors in its log, says the hash of a block, without any node. */
+    /**
+     * The contract at `dataAnchor` had each anchor in this log after the block with the given hash, by the header, the state
+     * and the storage of that block, without any node. Whose contract that is, the verifier must know. That no further
+     * correction was in the log, cannot be seen without a node. A header does not name its chain: the hash stands for it.
+     */
     state: BundleLevel;
-    /** All readings of the range are there, each once and at its place. */
+    /**
+     * The anchors hold all readings of the range, each once, with none left out, but those that were declared lost.
+     * Corrections come beside the readings that they correct. Anchors are what the other levels say of them.
+     */
     range: RangeLevel;
   };
 }

@@ -57,5 +57,6 @@ export {
   type SeedSet,
 } from "./seed-tree.js";
 export type { Anchored, Aside, AsideCode } from "./spool.js";
+export { readSpooledBatches } from "./spooled-batches.js";
 export * from "./transactions.js";
 export * from "./typed-data.js";

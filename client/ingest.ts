@@ -1,13 +1,6 @@
 import { head } from "./anchors.js";
 import { requireHex, requireUint, ZERO_HASH } from "./arguments.js";
-import {
-  buildBatch,
-  commitmentOf,
-  createBatchBuilder,
-  type Batch,
-  type BatchBuilder,
-  type Measurement,
-} from "./batches.js";
+import { commitmentOf, createBatchBuilder, type Batch, type BatchBuilder, type Measurement } from "./batches.js";
 import { latestBlock } from "./blocks.js";
 import { BULK_LIMITS } from "./bulk.js";
 import type { Touchstone } from "./connect.js";
@@ -20,6 +13,7 @@ import type { ReadingSource, SourceItem } from "./reading-sources.js";
 import { persist, requireNotAborted } from "./retries.js";
 import { eraseSeeds, saltsOf } from "./seed-tree.js";
 import { openSpool, type Anchored, type Aside, type CutBatch, type Spool } from "./spool.js";
+import { spooledBatch } from "./spooled-batches.js";
 
 // ------------------------------------------------------------------ what it takes and gives
 
@@ -490,27 +484,8 @@ class RunningIngest implements Ingest {
     return this.#spool.anchoredAt(index);
   }
 
-  #batchOf({ index, kind, firstSeq, count, firstReading, readings }: CutBatch): Batch {
-    if (kind === "Gap") {
-      throw new TouchstoneError(
-        "NOT_FOUND",
-        `The readings ${firstSeq} to ${firstSeq + count - 1n} were declared lost.`,
-        {
-          details: { index, firstSeq, count },
-        },
-      );
-    }
-    return buildBatch({
-      logId: this.#logId,
-      tree: this.#tree,
-      firstSeq,
-      readings: [...this.#spool.readings(firstReading, readings)].map(({ erased, ...reading }) =>
-        erased === undefined
-          ? reading
-          : { measuredAt: reading.measuredAt, commitment: `0x${Buffer.from(erased).toString("hex")}` },
-      ),
-      seeds: this.#spool.seedsOf(index),
-    });
+  #batchOf(batch: CutBatch): Batch {
+    return spooledBatch({ spool: this.#spool, logId: this.#logId, tree: this.#tree, batch });
   }
 
   async erase(seq: bigint): Promise<void> {

@@ -1,10 +1,10 @@
-import type { HardhatEthers } from "@nomicfoundation/hardhat-ethers/types";
 import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
 import type { NewTaskActionFunction } from "hardhat/types/tasks";
 
-import { readBundle, verifyBundle, type BundleLevel } from "../client/bundles.js";
-import { connectTouchstone, type Touchstone } from "../client/connect.js";
+import { readBundle, verifyBundle, type BundleLevel, type VerifiedBundle } from "../client/bundles.js";
 import { TouchstoneError } from "../client/errors.js";
+import type { Touchstone } from "../client/connect.js";
+import { parseNumber, withNode } from "./support/logs.js";
 import { outcomeOf, type Outcome } from "./support/outcome.js";
 
 interface Arguments {
@@ -12,15 +12,16 @@ interface Arguments {
   blockHash: string | undefined;
   dataAnchor: string | undefined;
   chainId: string | undefined;
+  rpc: string | undefined;
   deployment: string | undefined;
 }
 
 const bundleVerify: NewTaskActionFunction<Arguments> = (args, hre): Promise<Outcome> =>
   outcomeOf(async (signal) => {
     const { blockHash, dataAnchor } = args;
-    const chainId = args.chainId === undefined ? undefined : parseChainId(args.chainId);
+    const chainId = parseNumber("chain-id", args.chainId);
     const bundle = await readBundle(args.file);
-    const { ok, levels } = await withChain(hre, args.deployment, (touchstone) =>
+    const verify = (touchstone?: Touchstone): Promise<VerifiedBundle> =>
       verifyBundle({
         bundle,
         ...(touchstone && { touchstone }),
@@ -28,8 +29,8 @@ const bundleVerify: NewTaskActionFunction<Arguments> = (args, hre): Promise<Outc
         ...(dataAnchor !== undefined && { dataAnchor }),
         ...(chainId !== undefined && { chainId }),
         signal,
-      }),
-    );
+      });
+    const { ok, levels } = isOffline(hre, args) ? await verify() : await withNode(hre, args, verify);
     for (const [name, level] of Object.entries(levels)) console.log(lineOf(name, level));
     const { firstSeq, count } = bundle.range;
     const readings = `the readings ${firstSeq} to ${BigInt(firstSeq) + BigInt(count) - 1n} of the log ${bundle.logId}`;
@@ -47,34 +48,14 @@ function lineOf(name: string, { status, reason, message }: BundleLevel): string 
   return `${name.padEnd(9)}  ${status.padEnd(9)}  ${words}`;
 }
 
-/** Connects to the chain of --network; without it nobody is asked. */
-async function withChain<T>(
-  hre: HardhatRuntimeEnvironment,
-  deployment: string | undefined,
-  act: (touchstone: Touchstone | undefined) => Promise<T>,
-): Promise<T> {
+/** Nobody is asked unless a node is named. */
+function isOffline(hre: HardhatRuntimeEnvironment, { rpc, deployment }: Arguments): boolean {
   // Hardhat types it as a text, and leaves it out without --network.
   const { network } = hre.globalOptions as { network?: string };
-  if (network === undefined) {
-    if (deployment === undefined) return act(undefined);
-    throw new TouchstoneError(
-      "INVALID_ARGUMENT",
-      "--deployment is of no use without --network: give both, or neither.",
-    );
-  }
-  const connection = await hre.network.create();
-  try {
-    const { ethers } = connection as unknown as { ethers: HardhatEthers };
-    const where = deployment === undefined ? {} : { deploymentFile: deployment };
-    return await act(await connectTouchstone({ runner: ethers.provider, ...where }));
-  } finally {
-    await connection.close();
-  }
-}
-
-function parseChainId(text: string): bigint {
-  if (/^[1-9]\d*$/.test(text)) return BigInt(text);
-  throw new TouchstoneError("INVALID_ARGUMENT", `--chain-id: "${text}" is no number of a chain.`, {
-    details: { chainId: text },
-  });
+  if (network !== undefined || rpc !== undefined) return false;
+  if (deployment === undefined) return true;
+  throw new TouchstoneError(
+    "INVALID_ARGUMENT",
+    "--deployment is of no use without a node: give --rpc or --network too.",
+  );
 }

@@ -6,22 +6,29 @@ import { connectTouchstone, type Touchstone } from "../../client/connect.js";
 import { TouchstoneError } from "../../client/errors.js";
 import { ask } from "../../client/reverts.js";
 
-/** Which log, and where it is, as it was given on the command line. */
-export interface LogPlace {
+/** Which node to ask, as it was given on the command line. */
+export interface NodePlace {
+  rpc: string | undefined;
+  deployment: string | undefined;
+}
+
+/** Which log, as it was given on the command line. */
+export interface LogName {
   logId: string | undefined;
   device: string | undefined;
   fleet: string | undefined;
   stream: string | undefined;
-  rpc: string | undefined;
-  deployment: string | undefined;
 }
+
+/** Which log, and where it is. */
+export type LogPlace = LogName & NodePlace;
 
 /**
  * The id of the log that was asked for.
  *
  * @throws TouchstoneError INVALID_ARGUMENT.
  */
-export function logIdOf({ logId, device, fleet, stream }: LogPlace): string {
+export function logIdOf({ logId, device, fleet, stream }: LogName): string {
   const number = parseNumber("stream", stream);
   const ids = [
     ...(logId === undefined ? [] : [logId]),
@@ -45,7 +52,7 @@ export function logIdOf({ logId, device, fleet, stream }: LogPlace): string {
  */
 export async function withNodes<T>(
   hre: HardhatRuntimeEnvironment,
-  { rpc, deployment }: LogPlace,
+  { rpc, deployment }: NodePlace,
   act: (touchstone: Touchstone, witnesses: Touchstone[]) => Promise<T>,
 ): Promise<T> {
   const deploymentFile = deployment === undefined ? {} : { deploymentFile: deployment };
@@ -66,6 +73,24 @@ export async function withNodes<T>(
   } finally {
     for (const provider of providers) provider.destroy();
   }
+}
+
+/**
+ * Does as withNodes does, with one node alone.
+ *
+ * @throws TouchstoneError INVALID_ARGUMENT if there are more.
+ */
+export async function withNode<T>(
+  hre: HardhatRuntimeEnvironment,
+  place: NodePlace,
+  act: (touchstone: Touchstone) => Promise<T>,
+): Promise<T> {
+  if (place.rpc?.includes(",") === true) {
+    throw new TouchstoneError("INVALID_ARGUMENT", `--rpc: "${place.rpc}" names several nodes: give one.`, {
+      details: { rpc: place.rpc },
+    });
+  }
+  return withNodes(hre, place, act);
 }
 
 /** A whole number; undefined if it was not given. */

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { Signature, type Provider } from "ethers";
+import { Signature, type Log, type Provider } from "ethers";
 import fc from "fast-check";
 
 import * as anchors from "../../client/anchors.js";
@@ -621,6 +621,25 @@ describe("Proof bundles", () => {
     await errorOf("CANCELLED", () => verifyBundle({ bundle, touchstone, signal: AbortSignal.abort() }));
   });
 
+  it("are not refused by a node that has forgotten events, nor made with it", async () => {
+    const { logs, bundle, touchstone } = await loadFixture(deployBundle);
+    const { batches } = logs.p256;
+    for (const forget of [
+      (found: Log[]): Log[] => found.slice(1),
+      (found: Log[]): Log[] => found.toSpliced(2, 1),
+      (found: Log[]): Log[] => found.slice(0, -1),
+      (): Log[] => [],
+    ]) {
+      const getLogs: Provider["getLogs"] = async (filter) => forget(await ethers.provider.getLogs(filter));
+      const forgetful = touchstone.connect(providerWith({ getLogs }));
+      const { ok, levels } = await verifyBundle({ bundle, touchstone: forgetful });
+      expect(ok).to.equal(false);
+      expect(levels.chain).to.include({ status: "Unchecked", reason: "CHAIN_FAILED" });
+      expect(levels.chain.message).to.contain("does not have the event of anchor");
+      await errorOf("NOT_FOUND", () => createBundle({ touchstone: forgetful, batches, firstSeq: 3n, count: 2n }));
+    }
+  });
+
   // ------------------------------------------------------------------ making
 
   it("find what was signed in batches of calls, and say where they do not", async () => {
@@ -672,6 +691,8 @@ describe("Proof bundles", () => {
     await errorOf("INVALID_ARGUMENT", make({ firstSeq: -1n }));
     await errorOf("INVALID_ARGUMENT", make({ batches: [] }));
     await errorOf("INVALID_ARGUMENT", make({ batches: [...batches, ...hashing.batches] }));
+    await errorOf("INVALID_ARGUMENT", make({ logId: hashing.logId }));
+    await errorOf("INVALID_ARGUMENT", make({ logId: "0x11" }));
     const [first, , correction] = batches;
     expect((await errorOf("NOT_FOUND", make({ batches: [first!] }))).details).to.deep.equal({
       index: 3n,
@@ -682,8 +703,8 @@ describe("Proof bundles", () => {
     await errorOf("NOT_FOUND", make({ batches: [stranger, ...batches.slice(1)] }));
     await errorOf("NOT_FOUND", make({ block: 10_000 }));
     await errorOf("CANCELLED", make({ signal: AbortSignal.abort() }));
-    // A range of lost readings needs a batch to name the log, and none more.
-    const { bundle } = await make({ batches: [first!], firstSeq: 13n, count: 3n })();
+    // A range of lost readings has no batch.
+    const { bundle } = await make({ batches: [], logId: p256.logId, firstSeq: 13n, count: 3n })();
     expect((await verifyBundle({ bundle, touchstone })).levels.range.lost).to.deep.equal([
       { firstSeq: 13n, count: 3n },
     ]);

@@ -1,14 +1,27 @@
 import { execFile } from "node:child_process";
-import { writeFile } from "node:fs/promises";
+import { readdir, writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
 
 import { expect } from "chai";
 
-import { createBundle, formatBundle, writeBundle, type ProofBundle } from "../../client/bundles.js";
+import { deviceLogId } from "../../client/anchors.js";
+import {
+  createBundle,
+  formatBundle,
+  readBundle,
+  verifyBundle,
+  writeBundle,
+  type ProofBundle,
+} from "../../client/bundles.js";
+import type { Touchstone } from "../../client/connect.js";
+import type { IngestOptions } from "../../client/ingest.js";
+import bundleCreate from "../../tasks/bundle-create.js";
 import bundleVerify from "../../tasks/bundle-verify.js";
 import { deployLogs } from "../support/bundles.js";
-import { connection, loadFixture } from "../support/chain.js";
+import { connection, loadFixture, networkHelpers } from "../support/chain.js";
 import { temporaryFolder } from "../support/folder.js";
+import { INGEST_HASTE, START, using } from "../support/ingest.js";
+import { deploySuite } from "../support/suite.js";
 import { runAction, runTask, type TaskOutcome } from "../support/run-task.js";
 
 async function deployBundle() {
@@ -18,41 +31,49 @@ async function deployBundle() {
   return { touchstone, ...(await createBundle({ touchstone, batches: p256.batches, ...range, withState: true })) };
 }
 
+/** The environment of a task with --network, which is the chain of these tests. */
+const onChain = {
+  globalOptions: { network: "default" },
+  network: { create: () => Promise.resolve({ ...connection, close: () => Promise.resolve() }) },
+};
+
 describe("npx hardhat bundle", () => {
   const path = temporaryFolder();
-  let bundle: ProofBundle;
-  let blockHash: string;
-  let dataAnchor: string;
 
-  beforeEach(async () => {
-    const made = await loadFixture(deployBundle);
-    bundle = made.bundle;
-    blockHash = bundle.log.block.hash;
-    dataAnchor = made.touchstone.addresses.DataAnchor;
-    await writeBundle({ path: path("bundle.json"), bundle });
-    const { chainId, addresses: contracts } = made.touchstone;
+  async function writeDeployment({ chainId, addresses: contracts }: Touchstone): Promise<void> {
     await writeFile(path("deployment.json"), JSON.stringify({ chainId: Number(chainId), contracts }));
-  });
-
-  function verify(options: Record<string, unknown> = {}): Promise<TaskOutcome> {
-    return runTask(["bundle", "verify"], { file: path("bundle.json"), ...options });
-  }
-
-  /** Verifies with --network, which is the chain of these tests. */
-  function verifyOnChain(deployment: string | undefined): Promise<TaskOutcome> {
-    const args = {
-      file: path("bundle.json"),
-      blockHash: undefined,
-      dataAnchor: undefined,
-      chainId: undefined,
-      deployment,
-    };
-    const open = { ...connection, close: () => Promise.resolve() };
-    const environment = { globalOptions: { network: "default" }, network: { create: () => Promise.resolve(open) } };
-    return runAction(bundleVerify, args, environment);
   }
 
   describe("verify", () => {
+    let bundle: ProofBundle;
+    let blockHash: string;
+    let dataAnchor: string;
+
+    beforeEach(async () => {
+      const made = await loadFixture(deployBundle);
+      bundle = made.bundle;
+      blockHash = bundle.log.block.hash;
+      dataAnchor = made.touchstone.addresses.DataAnchor;
+      await writeBundle({ path: path("bundle.json"), bundle });
+      await writeDeployment(made.touchstone);
+    });
+
+    function verify(options: Record<string, unknown> = {}): Promise<TaskOutcome> {
+      return runTask(["bundle", "verify"], { file: path("bundle.json"), ...options });
+    }
+
+    function verifyOnChain(deployment: string | undefined): Promise<TaskOutcome> {
+      const args = {
+        file: path("bundle.json"),
+        blockHash: undefined,
+        dataAnchor: undefined,
+        chainId: undefined,
+        rpc: undefined,
+        deployment,
+      };
+      return runAction(bundleVerify, args, onChain);
+    }
+
     it("proves a bundle with nothing but a block hash, a line for each level", async () => {
       const { success, out, error } = await verify({ blockHash, dataAnchor, chainId: "31337" });
       expect({ success, error }).to.deep.equal({ success: true, error: "" });
@@ -113,7 +134,9 @@ describe("npx hardhat bundle", () => {
         [{ blockHash: "0x11" }, "INVALID_ARGUMENT: blockHash: "],
         [{ dataAnchor: "nobody" }, "INVALID_ARGUMENT: dataAnchor: "],
         [{ chainId: "one" }, 'INVALID_ARGUMENT: --chain-id: "one"'],
-        [{ deployment: path("deployment.json") }, "INVALID_ARGUMENT: --deployment is of no use without --network"],
+        [{ rpc: "ftp://node" }, "INVALID_ARGUMENT: --rpc: "],
+        [{ rpc: "http://127.0.0.1:1" }, "CHAIN_UNREACHABLE: "],
+        [{ deployment: path("deployment.json") }, "INVALID_ARGUMENT: --deployment is of no use without a node"],
       ];
       for (const [options, words] of wrong) {
         const { success, out, error } = await verify(options);
@@ -133,6 +156,106 @@ describe("npx hardhat bundle", () => {
       const error = (await other.catch((failure: unknown) => failure)) as { code: number; stderr: string };
       expect(error.code).to.equal(1);
       expect(error.stderr).to.match(/^BUNDLE_NOT_PROVED: [^\n]*\n$/);
+    });
+  });
+
+  describe("create", () => {
+    let logId: string;
+    let ingest: IngestOptions;
+
+    /** A spool with readings 0 to 6, of which 2 is erased, 4 to 5 were lost, and 1 was corrected. */
+    beforeEach(async () => {
+      const { as, p256Device: key } = await loadFixture(deploySuite);
+      logId = deviceLogId({ device: key.id });
+      const touchstone = as.relayer;
+      ingest = { touchstone, spool: path("spool.db"), logId, key, tree: "Sha256", limits: INGEST_HASTE };
+      const readings = (from: number, count: number): { measuredAt: bigint; payload: Buffer }[] =>
+        Array.from({ length: count }, (_, index) => ({
+          measuredAt: START + BigInt(from + index),
+          payload: Buffer.from(`${from + index}`),
+        }));
+      await using(ingest, async (open) => {
+        await open.append(readings(0, 4));
+        await open.flush();
+        await open.declareGap({ firstSeq: 4n, count: 2n, tFirst: START + 4n, tLast: START + 5n });
+        await open.append(readings(6, 1));
+        await open.settle();
+        await open.correct({ supersedes: 0n, firstSeq: 1n, readings: readings(1, 1) });
+        await open.erase(2n);
+        await open.settle();
+      });
+      await networkHelpers.mine();
+      await writeDeployment(touchstone);
+    });
+
+    function create(options: Record<string, unknown> = {}): Promise<TaskOutcome> {
+      const where = { spool: path("spool.db"), out: path("bundle.json"), deployment: path("deployment.json") };
+      const what = { logId, firstSeq: "1", count: "6", tree: "Sha256", state: false };
+      return runAction(bundleCreate, { ...where, ...what, ...options } as Parameters<typeof bundleCreate>[0], onChain);
+    }
+
+    it("proves the readings of a spool, what was erased, lost and corrected with them", async () => {
+      const { success, out, error } = await create({ state: true });
+      expect({ success, error }).to.deep.equal({ success: true, error: "" });
+      const bundle = await readBundle(path("bundle.json"));
+      const { hash, number } = bundle.log.block;
+      expect(out).to.equal(
+        `${path("bundle.json")} proves 6 readings from 1 on, as the log was after block ${number}, ${hash}.`,
+      );
+      const { ok, levels } = await verifyBundle({ bundle, blockHash: hash });
+      expect(ok).to.equal(true);
+      expect(levels.signature.status).to.equal("Proved");
+      expect(levels.bytes).to.include({ disclosed: 4, withheld: 1 });
+      expect(levels.range.lost).to.deep.equal([{ firstSeq: 4n, count: 2n }]);
+      expect(levels.range.corrected).to.deep.equal([{ firstSeq: 1n, count: 1n, index: 3n }]);
+    });
+
+    it("proves that all was lost, where there is no batch", async () => {
+      expect(await create({ firstSeq: "4", count: "2" })).to.include({ success: true, error: "" });
+      const bundle = await readBundle(path("bundle.json"));
+      expect(bundle.state).to.equal(undefined);
+      const { ok, levels } = await verifyBundle({ bundle, touchstone: ingest.touchstone });
+      expect(ok).to.equal(true);
+      expect(levels.range.lost).to.deep.equal([{ firstSeq: 4n, count: 2n }]);
+    });
+
+    it("says what is wrong with its options, and writes nothing", async () => {
+      await writeFile(path("empty.db"), "");
+      await writeFile(path("other.db"), "no database at all");
+      const wrong: [Record<string, unknown>, string][] = [
+        [{ spool: undefined }, "INVALID_ARGUMENT: --spool is missing"],
+        [{ logId: undefined }, "INVALID_ARGUMENT: Give one of --log-id, --device and --fleet"],
+        [{ firstSeq: undefined }, "INVALID_ARGUMENT: --first-seq is missing"],
+        [{ count: "" }, "INVALID_ARGUMENT: --count is missing"],
+        [{ out: undefined }, "INVALID_ARGUMENT: --out is missing"],
+        [{ count: "-1" }, 'INVALID_ARGUMENT: --count: "-1" is no whole number'],
+        [{ count: "0" }, "INVALID_ARGUMENT: count: "],
+        [{ count: "7" }, "NOT_FOUND: "],
+        [{ tree: "sha256" }, 'INVALID_ARGUMENT: --tree: "sha256" is none: give Keccak256 or Sha256'],
+        [{ tree: undefined }, "SPOOL_MISMATCH: "],
+        [{ logId: "0x11" }, "INVALID_ARGUMENT: logId: "],
+        [{ logId: `0x${"11".repeat(32)}` }, "SPOOL_MISMATCH: "],
+        [{ spool: path("none.db") }, "FILE_MISSING: "],
+        [{ spool: path("empty.db") }, "SPOOL_INVALID: "],
+        [{ spool: path("other.db") }, "SPOOL_INVALID: "],
+        [{ deployment: path("none.json") }, "FILE_MISSING: "],
+        [{ rpc: "http://127.0.0.1:1,http://127.0.0.1:2" }, "INVALID_ARGUMENT: --rpc: "],
+      ];
+      for (const [options, words] of wrong) {
+        const { success, out, error } = await create(options);
+        expect({ success, out }, words).to.deep.equal({ success: false, out: "" });
+        expect(error).to.contain(words);
+      }
+      const files = await readdir(path("."));
+      expect(files).not.to.include("bundle.json");
+      expect(files).not.to.include("none.db");
+    });
+
+    it("leaves a spool alone that an ingest works with", async () => {
+      await using(ingest, async () => {
+        expect((await create()).error).to.match(/^SPOOL_LOCKED: /);
+      });
+      expect((await create()).success).to.equal(true);
     });
   });
 });
