@@ -1,0 +1,6 @@
+// Writes test/vectors/: what an implementation in another language is tested with. See docs/integrity.md.
+import { writeFile } from "node:fs/promises";
+
+import { vectorFiles } from "./vectors/files.js";
+
+for (const [path, text] of await vectorFiles()) await writeFile(path, text);
