@@ -1,12 +1,16 @@
 import { createPublicKey, verify } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 
+import { p256 } from "@noble/curves/nist.js";
 import { expect } from "chai";
 import { concat, dataSlice, getAddress, getBytes, keccak256, toBeHex } from "ethers";
 import { network } from "hardhat";
 
+import * as client from "../client/bundles.js";
+import { bundleFiles } from "../scripts/vectors/bundle.js";
 import { vectorFiles } from "../scripts/vectors/files.js";
 import * as reference from "./support/reference.js";
+import { verify as verifyBundle, type Bundle } from "./support/reference-bundle.js";
 import { consistencyProofOf, pathOf, peakPathOf, rangeProofOf, rootOf } from "./support/rfc9162.js";
 
 // ------------------------------------------------------------------ files
@@ -117,6 +121,14 @@ interface ManyVectors {
   others: { record: reference.Anchored; bytes: string }[];
 }
 
+interface Expected {
+  blockHash: string;
+  dataAnchor: string;
+  chainId: string;
+  ok: boolean;
+  levels: Record<string, { status: string; reason?: string }>;
+}
+
 async function read<T>(name: string): Promise<T> {
   return JSON.parse(await readFile(`test/vectors/${name}.json`, "utf8")) as T;
 }
@@ -132,8 +144,27 @@ describe("The vectors", () => {
   it("come out the same each time that they are made", async () => {
     const files = await vectorFiles();
     for (const [path, text] of files) expect(await readFile(path, "utf8"), path).to.equal(text);
+    const bundles = await bundleFiles();
     const present = (await readdir("test/vectors")).map((name) => `test/vectors/${name}`);
-    expect(present).to.have.members([...files.keys()]);
+    expect(present).to.have.members([...files.keys(), ...bundles.keys()]);
+  });
+
+  it("come out the same but for the state in the bundle, of which the contracts' code is a part", async () => {
+    const bundles = await bundleFiles();
+    const made = JSON.parse(bundles.get("test/vectors/bundle.json")!) as Bundle;
+    const kept = await read<Bundle>("bundle");
+    const log = { ...kept.log, block: made.log.block };
+    expect({ ...kept, log, state: made.state }).to.deep.equal(made);
+    expect(kept.log.block.number).to.equal(made.log.block.number);
+    const expected = await read<Expected>("bundle-expected");
+    const madeExpected = JSON.parse(bundles.get("test/vectors/bundle-expected.json")!) as Expected;
+    expect({ ...expected, blockHash: madeExpected.blockHash }).to.deep.equal(madeExpected);
+    expect(expected.ok).to.equal(true);
+
+    const { blockHash, dataAnchor, chainId } = expected;
+    const { ok, levels } = await client.verifyBundle({ bundle: kept, blockHash, dataAnchor, chainId: BigInt(chainId) });
+    expect(ok).to.equal(true);
+    for (const [name, { status }] of Object.entries(levels)) expect(status).to.equal(expected.levels[name]!.status);
   });
 
   describe("are what an implementation apart from the client makes", () => {
@@ -343,6 +374,62 @@ describe("The vectors", () => {
       }
       expect(concat(records.map(({ bytes }) => bytes))).to.equal(packed);
       expect(records.map(({ record }) => dataSlice(record.logId, 0, 20))).to.deep.equal(records.map(() => fleet));
+    });
+  });
+
+  describe("of a bundle are verified with nothing but it and a block hash", () => {
+    it("with each signature, by an implementation apart from the client", async () => {
+      const bundle = await read<Bundle>("bundle");
+      const { digests } = verifyBundle(bundle, await read<Expected>("bundle-expected"));
+      const { keys, anchors } = await read<AnchorVectors>("anchors");
+      const key = keys.find(({ scheme }) => scheme === "P256")!;
+      for (const [place, { signed, anchor }] of bundle.batches.entries()) {
+        expect(anchor.author).to.equal(dataSlice(bundle.logId, 0, 20));
+        expect(dataSlice(keccak256(signed!.publicKey), 12)).to.equal(anchor.author);
+        const signature = getBytes(signed!.signature);
+        const point = getBytes(concat(["0x04", signed!.publicKey]));
+        const hash = getBytes(digests[place]!);
+        expect(p256.verify(signature, hash, point, { prehash: false, lowS: true })).to.equal(true);
+        expect(reference.sign(key, digests[place]!)).to.equal(signed!.signature);
+        expect(anchors[Number(anchor.index)]!.digest).to.equal(digests[place]);
+      }
+      expect(bundle.batches.map(({ anchor }) => anchor.kind)).to.deep.equal([
+        "Data",
+        "Data",
+        "Gap",
+        "Data",
+        "Correction",
+        "Data",
+      ]);
+    });
+
+    it("and not when anything of it is another", async () => {
+      const known = await read<Expected>("bundle-expected");
+      const text = JSON.stringify(await read<Bundle>("bundle"));
+      const alter: Record<string, (bundle: Bundle) => void> = {
+        root: ({ batches: [batch] }) => (batch!.readings[0]!.measuredAt = String(BigInt(batch!.anchor.tFirst) + 1n)),
+        time: ({ batches: [batch] }) => (batch!.readings[0]!.measuredAt = "1"),
+        seeds: ({ batches: [batch] }) => batch!.seeds.pop(),
+        "number of readings": ({ batches: [batch] }) => batch!.readings.pop(),
+        "length of the range proof": ({ batches: [batch] }) => batch!.rangeProof.pop(),
+        "length of the peak proof": ({ batches: [batch] }) => batch!.peakProof.push(known.blockHash),
+        peak: ({ batches: [batch] }) => (batch!.anchor.timestamp = "1767225601"),
+        order: ({ batches }) => batches.push(batches[0]!),
+        "gap or overlap": ({ batches }) => batches.splice(2, 1),
+        "end of the range": ({ batches }) => batches.pop(),
+        size: ({ log }) => (log.size = "9"),
+        "block number": ({ log }) => (log.block.number = "8213"),
+        header: ({ log }) => (log.block.hash = `0x${"00".repeat(32)}`),
+        "node of a trie": ({ state }) => state.accountProof.shift(),
+        "end of a trie's proof": ({ state }) => state.headProof.push("0x80"),
+        contract: (bundle) => (bundle.dataAnchor = `0x${"11".repeat(20)}`),
+        deadline: ({ batches: [batch] }) => (batch!.signed!.deadline = "1"),
+      };
+      for (const [fault, change] of Object.entries(alter)) {
+        const bundle = JSON.parse(text) as Bundle;
+        change(bundle);
+        expect(() => verifyBundle(bundle, known), fault).to.throw(`wrong: ${fault}`);
+      }
     });
   });
 

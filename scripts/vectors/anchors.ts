@@ -14,7 +14,7 @@ import {
 } from "../../client/index.js";
 import { anchorMessage } from "../../client/typed-data.js";
 import { batches, deviceLog, fleetBatch } from "./batches.js";
-import { CHAIN_ID, DATA_ANCHOR, DEADLINE, fixedKeys, HOUR, OLD_BLOCK, OWNER, START } from "./inputs.js";
+import { CHAIN_ID, DATA_ANCHOR, DEADLINE, fixedKeys, HOUR, OLD_BLOCK, OWNER, START, type FixedKey } from "./inputs.js";
 
 const domain = messageDomain({ contract: "DataAnchor", chainId: CHAIN_ID, address: DATA_ANCHOR });
 
@@ -31,8 +31,7 @@ function recordOf(content: Content): anchors.AnchorRecord {
   };
 }
 
-const [p256, p256Sha256, account] = fixedKeys as [FixedKeys, FixedKeys, FixedKeys];
-type FixedKeys = (typeof fixedKeys)[number];
+const [p256, p256Sha256, account] = fixedKeys as [FixedKey, FixedKey, FixedKey];
 
 const gap: BatchSummary = {
   logId: deviceLog,
@@ -46,7 +45,7 @@ const gap: BatchSummary = {
 const old = { freshBlock: OLD_BLOCK.number, freshState: "TooOld" } as const;
 
 /** The anchors of one device's log, in their order, and the first of two others'. */
-const signed: { by: FixedKeys; record: anchors.AnchorRecord }[] = [
+const signed: { by: FixedKey; record: anchors.AnchorRecord }[] = [
   ...[
     batches.first,
     { ...batches.second, ...old },
@@ -133,6 +132,11 @@ export async function anchorVectors(): Promise<unknown> {
     ),
     others: extreme.map(keptOf),
   };
+}
+
+/** What each device signs, and what its log keeps of it. */
+export function signedAnchors(): { by: FixedKey; message: anchors.Anchor; record: anchors.AnchorRecord }[] {
+  return signed.map(({ by, record }) => ({ by, message: messageOf(record), record }));
 }
 
 /** Peaks, roots and proofs of the device's log, of each size that it had. */
