@@ -118,16 +118,12 @@ function isKeyOf(author: string, publicKey: string): boolean {
   }
 }
 
-/** The contract takes signatures of accounts in their one usual form, and ethers in others besides. */
-const ACCOUNT_SIGNATURE = /^0x[0-9a-f]{128}1[bc]$/i;
-
 function isSignedBy(
   author: string,
   signed: Omit<SignedAnchor, "freshHash" | "deadline">,
   message: TypedMessage,
 ): boolean {
   if (signed.scheme === "AccountContract") return false;
-  if (signed.scheme === "Account" && !ACCOUNT_SIGNATURE.test(signed.signature)) return false;
   return isValidProof({ keyId: author, scheme: Scheme[signed.scheme], message, proof: signed });
 }
 

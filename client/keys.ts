@@ -114,6 +114,9 @@ export function proofBy(prover: Prover, message: TypedMessage): Promise<KeyProof
   return "prove" in prover ? prover.prove(message) : Promise.resolve(prover);
 }
 
+/** r ‖ s ‖ v with v 27 or 28: the contracts take no other form, ethers does. */
+const ACCOUNT_SIGNATURE = /^0x[0-9a-f]{128}1[bc]$/i;
+
 /**
  * Whether a proof shows that the key with this id signed the message, by the rules of the contracts. For an account that
  * is a contract (ERC-1271) only the chain can tell: the answer is then false.
@@ -127,7 +130,8 @@ export function isValidProof(options: {
   const { keyId, scheme, message, proof } = options;
   try {
     if (scheme === Scheme.Account) {
-      return proof.publicKey === "0x" && recoverAddress(messageDigest(message), proof.signature) === getAddress(keyId);
+      if (proof.publicKey !== "0x" || !ACCOUNT_SIGNATURE.test(proof.signature)) return false;
+      return recoverAddress(messageDigest(message), proof.signature) === getAddress(keyId);
     }
     const point = getBytes(concat(["0x04", proof.publicKey]));
     const verification = { prehash: false, lowS: true };

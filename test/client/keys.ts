@@ -10,7 +10,7 @@ import {
 
 import { p256 } from "@noble/curves/nist.js";
 import { expect } from "chai";
-import { concat, dataSlice, getAddress, getBytes, hexlify, keccak256, toBeHex, Wallet } from "ethers";
+import { concat, dataSlice, getAddress, getBytes, hexlify, keccak256, Signature, toBeHex, Wallet } from "ethers";
 import fc from "fast-check";
 
 import {
@@ -278,6 +278,18 @@ describe("account keys", () => {
       false,
     );
     expect(isValidProof({ keyId: key.id, scheme: Scheme.P256, message, proof })).to.equal(false);
+  });
+
+  it("prove nothing with a signature in a form that the contracts do not take", async () => {
+    const key = await accountKey(Wallet.createRandom());
+    const message = policyOf(key.id);
+    const { signature } = await key.prove(message);
+    const { r, s, yParity, compactSerialized } = Signature.from(signature);
+    const forms = [compactSerialized, concat([r, s, toBeHex(yParity, 1)]), concat([r, s, toBeHex(35 + yParity, 1)])];
+    for (const other of forms) {
+      const proof = { publicKey: "0x", signature: other };
+      expect(isValidProof({ keyId: key.id, scheme: Scheme.Account, message, proof }), other).to.equal(false);
+    }
   });
 
   it("prove nothing with a public key or a broken signature", async () => {
