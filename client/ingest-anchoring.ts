@@ -106,6 +106,8 @@ export class Anchoring {
   readonly #signed = new Set<bigint>();
   /** What has to be signed again, whatever the spool has. */
   readonly #stale = new Set<bigint>();
+  /** Which blocks are those of the chain: asked once in a step. */
+  readonly #known = new Map<string, boolean>();
   #itemsAtOnce: number;
 
   constructor(options: AnchoringOptions) {
@@ -128,6 +130,7 @@ export class Anchoring {
       let delay = 0;
       try {
         this.#isWoken = false;
+        this.#known.clear();
         const step = await unlessAborted(this.#options.signal, this.#step());
         this.#failures = 0;
         if (step === "idle") this.#become("Idle");
@@ -159,17 +162,11 @@ export class Anchoring {
       await pause(delay, signal).catch(() => undefined);
       return;
     }
-    if (this.#isWoken || signal.aborted) return;
-    await new Promise<void>((resolve) => {
+    if (this.#isWoken) return;
+    const woken = new Promise<void>((resolve) => {
       this.#wake = resolve;
-      signal.addEventListener(
-        "abort",
-        () => {
-          resolve();
-        },
-        { once: true },
-      );
     });
+    await unlessAborted(signal, woken).catch(() => undefined);
   }
 
   #become(state: AnchoringState, error?: TouchstoneError): void {
@@ -206,12 +203,12 @@ export class Anchoring {
     const [top] = spool.anchoredSince(0, 1);
     if (top !== undefined && !(await this.#isThere(top.block, top.blockHash))) return this.#takeBack();
     const { size } = await this.#ask(() => touchstone.dataAnchor.head(logId, { blockTag: latest }));
-    if (size < this.next) {
-      // The block is there, and yet the log is shorter: the node that answered is behind.
-      if (top !== undefined || size < spool.start.index) return "wait";
+    // The block is there, and yet the log is shorter: the node that answered is behind.
+    if (size < this.next) return "wait";
+    if (size > this.next) {
+      const from = top?.block ?? Math.max(0, spool.start.block - DEEPEST_REORGANISATION);
+      if (!(await this.#find(from))) return "wait";
     }
-    if (size > this.next && !(await this.#find(top?.block ?? Math.max(0, spool.start.block - DEEPEST_REORGANISATION))))
-      return "wait";
     this.#finalise(latest - confirmations + 1);
     return size > this.next ? "done" : "idle";
   }
@@ -275,6 +272,7 @@ export class Anchoring {
         const flaw = batch === undefined ? "nothing" : flawOf(batch, record, this.#options.tree);
         if (batch === undefined || flaw !== undefined) throw conflict(batch, record, flaw ?? "nothing");
         const { author, timestamp, freshBlock, freshState } = record;
+        this.#signed.delete(next);
         spool.setAnchored({
           index: next++,
           block: event.cursor.block,
@@ -401,8 +399,13 @@ export class Anchoring {
   }
 
   async #holds({ deadline, freshBlock, freshHash }: Signed, block: Block): Promise<boolean> {
-    if (deadline <= BigInt(block.timestamp) + DEADLINE_MARGIN) return false;
-    return freshBlock === 0n || this.#isThere(Number(freshBlock), freshHash);
+    const { validFor } = this.#options;
+    const margin = validFor / 2n < DEADLINE_MARGIN ? validFor / 2n : DEADLINE_MARGIN;
+    if (deadline <= BigInt(block.timestamp) + margin) return false;
+    if (freshBlock === 0n) return true;
+    const known = this.#known.get(freshHash) ?? (await this.#isThere(Number(freshBlock), freshHash));
+    this.#known.set(freshHash, known);
+    return known;
   }
 
   #anchorOf(batch: CutBatch, { freshBlock, freshHash, deadline }: Signed): Anchor {
@@ -582,6 +585,7 @@ export class Anchoring {
 
 /** What comes of a promise, unless it is over before: a node or a key may never answer. */
 async function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  if (signal.aborted) throw new TouchstoneError("CANCELLED", "The ingest was ended.", { cause: signal.reason });
   const done = new AbortController();
   const aborted = new Promise<never>((_, reject) => {
     const abort = (): void => {

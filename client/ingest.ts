@@ -72,7 +72,7 @@ export interface IngestOptions {
   confirmations?: number;
   /** Names the latest block in each anchor, which shows that it is not older than that; not unless told. */
   fresh?: boolean;
-  /** Seconds until which a signed anchor can be sent; one day unless told. */
+  /** Seconds until which a signed anchor can be sent, at least 60; one day unless told. */
   validFor?: bigint;
   limits?: Partial<IngestLimits>;
   /** Called whenever something is other than before. */
@@ -196,6 +196,8 @@ const FLEET_STREAM = 1n << 95n;
 const CLOCK_TOLERANCE = 3_600_000n;
 const TIME_END = 2n ** 48n;
 const DEFAULT_VALID_FOR = 86_400n;
+/** What is valid for less is over before a chain has taken it. */
+const LEAST_VALID_FOR = 60n;
 
 /**
  * Opens an ingest. It begins at once to anchor what its spool holds, and goes on with it until it is closed.
@@ -215,6 +217,7 @@ export async function openIngest(options: IngestOptions): Promise<Ingest> {
   const limits = requireLimits({ ...INGEST_LIMITS, ...given }, options.cut ?? {});
   requireFitting(logId, options);
   const validFor = requireUint("validFor", options.validFor ?? DEFAULT_VALID_FOR, 40);
+  if (validFor < LEAST_VALID_FOR) throw invalid("validFor", validFor, `give at least ${LEAST_VALID_FOR} seconds`);
   requireWhole("confirmations", confirmations, 1);
   requireNotAborted(options.signal);
   const ended = new AbortController();
@@ -376,6 +379,8 @@ class RunningIngest implements Ingest {
     const count = requireUint("count", gap.count, 33);
     const [tFirst, tLast] = [requireUint("tFirst", gap.tFirst, 48), requireUint("tLast", gap.tLast, 48)];
     await this.flush();
+    // From here to the end nothing else has its turn.
+    this.#flushNow();
     if (firstSeq !== this.#nextSeq) {
       throw new TouchstoneError(
         "LOG_GAP",
@@ -407,6 +412,8 @@ class RunningIngest implements Ingest {
     const readings = correction.readings.map((reading) => this.#checked(reading));
     if (readings.length === 0) throw invalid("readings", 0n, "give at least one");
     await this.flush();
+    // From here to the end nothing else has its turn.
+    this.#flushNow();
     if (requireUint("supersedes", supersedes, 64) >= this.#nextIndex) {
       throw invalid("supersedes", supersedes, `the log has the anchors 0 to ${this.#nextIndex - 1n}`);
     }
@@ -590,7 +597,7 @@ class RunningIngest implements Ingest {
         pull();
         if (isMany(value)) {
           if (items.length === 0) items = [...value];
-          else items.push(...value);
+          else for (const item of value) items.push(item);
         } else items.push(value);
         if (items.length >= most) await submit();
         else if (items.length > 0)

@@ -214,6 +214,10 @@ const SCHEMA = `
   CREATE TRIGGER batches_follow BEFORE INSERT ON batches
   WHEN NEW.log_index IS NOT (SELECT max(log_index) + 1 FROM batches) AND EXISTS (SELECT 1 FROM batches)
   BEGIN SELECT RAISE(ABORT, 'batches are appended'); END;
+  CREATE TRIGGER batches_leave_none_out BEFORE INSERT ON batches
+  WHEN NEW.first_reading IS NOT
+    coalesce((SELECT first_reading + readings FROM batches ORDER BY log_index DESC LIMIT 1), 1)
+  BEGIN SELECT RAISE(ABORT, 'batches leave out no reading'); END;
   CREATE TRIGGER batches_stay BEFORE DELETE ON batches
   BEGIN SELECT RAISE(ABORT, 'batches never change'); END;
   CREATE TRIGGER batches_keep BEFORE UPDATE ON batches

@@ -399,6 +399,30 @@ describe("openIngest", () => {
     });
   });
 
+  it("keeps the order of what comes at the same time: readings, corrections and gaps", async () => {
+    const { options, touchstone, logId } = await setUp();
+    await using({ ...options, cut: { count: 3 } }, async (ingest) => {
+      await ingest.append(readingsOf(payloadsOf(2)));
+      const made: Promise<unknown>[] = [];
+      for (let index = 2; index < 40; index++) {
+        made.push(ingest.append(readingsOf([Buffer.from(`reading ${index}`)], index)));
+        if (index % 7 === 0) {
+          made.push(ingest.correct({ supersedes: 0n, firstSeq: 0n, readings: readingsOf([Buffer.from("corrected")]) }));
+        }
+        if (index % 5 === 0) await Promise.resolve();
+        if (index % 11 === 0) await made.at(-1);
+        if (index % 9 === 0) made.push(ingest.flush());
+      }
+      await Promise.all(made);
+      await ingest.settle();
+      const records = await anchors.readAnchors({ touchstone, logId });
+      const data = records.filter(({ kind }) => kind === "Data");
+      const found = data.flatMap(({ index }) => ingest.batchAt(index).readings.map(({ payload }) => payload!));
+      expect(found.map((payload) => Buffer.from(payload).toString())).to.deep.equal(payloadsOf(40).map(String));
+      expect(records.filter(({ kind }) => kind === "Correction")).to.have.lengthOf(5);
+    });
+  });
+
   describe("erases", () => {
     it("a reading so that neither payload nor salt is in the files, and still proves the others", async () => {
       const { options, touchstone } = await setUp();
@@ -771,6 +795,7 @@ describe("openIngest", () => {
         { ...options, cut: { count: 0 } },
         { ...options, confirmations: 0 },
         { ...options, validFor: -1n },
+        { ...options, validFor: 59n },
         { ...options, limits: { group: 0 } },
         { ...options, limits: { gas: 0n } },
         { ...options, limits: { diskBytes: 0 } },

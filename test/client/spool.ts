@@ -196,6 +196,7 @@ describe("openSpool", () => {
       "UPDATE batches SET root = '0x'",
       "DELETE FROM batches",
       "INSERT INTO batches SELECT 9, kind, first_seq, count, t_first, t_last, supersedes, root, first_reading, readings, bytes FROM batches",
+      "INSERT INTO batches SELECT 4, kind, first_seq, count, t_first, t_last, supersedes, root, 4, readings, bytes FROM batches",
       "DELETE FROM aside",
     ]) {
       expect(() => {
