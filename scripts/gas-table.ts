@@ -1,4 +1,4 @@
-// Writes the gas table of README.md from the snapshots; with --check it only says whether the table is true.
+// Writes the gas tables of README.md and docs/integrity.md from the snapshots; with --check it only says whether they are true.
 import { readFileSync, writeFileSync } from "node:fs";
 
 const BEGIN = "<!-- gas table: written by `npm run gas:update` from snapshots/ -->";
@@ -38,29 +38,48 @@ function gasOf(contract: string, key: string): string {
   return Number(gas).toLocaleString("en-US");
 }
 
-const cells = rows.map(([contract, key, label]): [string, string] => [label, gasOf(contract, key)]);
-const width = (column: 0 | 1): number =>
-  Math.max(...[["Operation", "Gas"], ...cells].map((row) => row[column]?.length ?? 0));
-const [left, right] = [width(0), width(1)];
-const line = (label: string, gas: string): string => `| ${label.padEnd(left)} | ${gas.padStart(right)} |`;
-// Aligned as prettier would align it.
-const table = [
-  line("Operation", "Gas"),
-  `| ${"-".repeat(left)} | ${"-".repeat(right - 1)}: |`,
-  ...cells.map(([label, gas]) => line(label, gas)),
-].join("\n");
+/** What the anchoring of one reading comes to, in batches of so many. */
+const BATCHES = [60, 1_000, 4_096, 100_000];
+const ways = [
+  ["anchor.device", "Device log, signed by a P-256 key, one batch in a transaction"],
+  ["anchor.deviceAccount", "The same, signed by an account key"],
+  ["anchor.member", "Fleet log, by a gateway with a role"],
+  ["anchor.many", "100 fleet logs in one transaction, for each log"],
+] as const;
 
-const readme = readFileSync("README.md", "utf8");
-const [before, rest] = readme.split(`${BEGIN}\n`);
-const after = rest?.split(END)[1];
-if (before === undefined || after === undefined) throw new Error("README.md has no place for the gas table.");
-const updated = `${before}${BEGIN}\n\n${table}\n\n${END}${after}`;
+function gasOfReading(id: string, readings: number): string {
+  const gas = Number(gasOf("DataAnchor", id).replaceAll(",", "")) / readings;
+  return gas.toFixed(gas < 1 ? 2 : gas < 100 ? 1 : 0);
+}
 
-if (process.argv.includes("--check")) {
-  if (updated !== readme) {
-    console.error("The gas table in README.md is not what snapshots/ say: run `npm run gas:update`.");
+const pages = {
+  "README.md": [["Operation", "Gas"], ...rows.map(([contract, key, label]) => [label, gasOf(contract, key)])],
+  "docs/integrity.md": [
+    ["Gas", "of an anchor", ...BATCHES.map((count) => `of a reading, ${count.toLocaleString("en-US")} in a batch`)],
+    ...ways.map(([id, label]) => [label, gasOf("DataAnchor", id), ...BATCHES.map((count) => gasOfReading(id, count))]),
+  ],
+};
+
+/** Aligned as prettier would align it: labels to the left, numbers to the right. */
+function tableOf(cells: readonly (readonly string[])[]): string {
+  const [head = [], ...body] = cells;
+  const widths = head.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  const lineOf = (row: readonly string[]): string =>
+    `| ${row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0))).join(" | ")} |`;
+  const rule = widths.map((width, column) => (column === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`));
+  return [lineOf(head), lineOf(rule), ...body.map(lineOf)].join("\n");
+}
+
+for (const [path, cells] of Object.entries(pages)) {
+  const page = readFileSync(path, "utf8");
+  const [before, rest] = page.split(`${BEGIN}\n`);
+  const after = rest?.split(END)[1];
+  if (before === undefined || after === undefined) throw new Error(`${path} has no place for the gas table.`);
+  const updated = `${before}${BEGIN}\n\n${tableOf(cells)}\n\n${END}${after}`;
+  if (!process.argv.includes("--check")) {
+    writeFileSync(path, updated);
+  } else if (updated !== page) {
+    console.error(`The gas table in ${path} is not what snapshots/ say: run \`npm run gas:update\`.`);
     process.exitCode = 1;
   }
-} else {
-  writeFileSync("README.md", updated);
 }
