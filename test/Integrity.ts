@@ -64,6 +64,7 @@ describe("docs/integrity.md", () => {
       blockHash: given.get("block-hash"),
       dataAnchor: given.get("data-anchor"),
       chainId: given.get("chain-id"),
+      rpc: undefined,
       deployment: undefined,
     });
     expect(success).to.equal(true);
