@@ -221,6 +221,52 @@ describe("DataAnchor proofs", () => {
       }
     });
 
+    it("proves no reading at another place than its number says, even if its root holds it there", async () => {
+      const suite = await loadFixture(deployLogs);
+      const measuredAt = (await now()) * 1000n - 5000n;
+      const readings = [0n, 2n, 1n, 3n].map((seq) => ({ seq, measuredAt, commitment: id(`reading ${seq}`) }));
+      const leaves = readings.map((reading) => readingLeafOf(suite.fleetLog, reading, keccak256));
+      const times = { tFirst: measuredAt, tLast: measuredAt };
+      const record = await append(suite, { count: 4n, root: rootOf(leaves, keccak256), ...times });
+      const batch = { hash: keccak256, readings, leaves, record };
+      for (const [first, count, isProved] of [
+        [0, 1, true],
+        [3, 1, true],
+        [1, 1, false],
+        [2, 1, false],
+        [0, 2, false],
+        [2, 2, false],
+        [0, 4, false],
+      ] as const) {
+        const range = { ...rangeOf(batch, first, count), peakProof: [] };
+        expect(await verify(suite, range), `${count} from ${first}`).to.equal(isProved);
+        if (count > 1) continue;
+        const path = pathOf(first, leaves, keccak256);
+        expect(await suite.data.verifyReading(record, readings[first]!, path, [])).to.equal(isProved);
+      }
+    });
+
+    it("proves no reading behind the count of its anchor, even if its root holds it", async () => {
+      const suite = await loadFixture(deployLogs);
+      const measuredAt = (await now()) * 1000n - 5000n;
+      const readings = [0n, 1n, 2n, 3n].map((seq) => ({ seq, measuredAt, commitment: id(`reading ${seq}`) }));
+      const leaves = readings.map((reading) => readingLeafOf(suite.fleetLog, reading, keccak256));
+      const times = { tFirst: measuredAt, tLast: measuredAt };
+      const record = await append(suite, { count: 3n, root: rootOf(leaves, keccak256), ...times });
+      const batch = { hash: keccak256, readings, leaves, record };
+      for (const [first, count] of [
+        [3, 1],
+        [2, 2],
+        [1, 3],
+        [0, 4],
+      ] as const) {
+        const range = { ...rangeOf(batch, first, count), peakProof: [] };
+        expect(await verify(suite, range), `${count} from ${first}`).to.equal(false);
+      }
+      const path = pathOf(3, leaves, keccak256);
+      expect(await suite.data.verifyReading(record, readings[3]!, path, [])).to.equal(false);
+    });
+
     it("takes readings in the order of their numbers, whenever they were measured", async () => {
       const suite = await loadFixture(deployLogs);
       const start = (await now()) * 1000n - 5000n;
