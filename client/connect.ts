@@ -40,6 +40,8 @@ export interface Touchstone {
   readonly firmwareRegistry: FirmwareRegistry;
   /** The EIP-712 domains of the contracts' messages. */
   readonly domains: Readonly<Record<SigningContract, MessageDomain>>;
+  /** Whether each contract was asked what it is. */
+  readonly isChecked: boolean;
   /** The same contracts, called by someone else on the same chain. */
   connect(runner: ContractRunner): Touchstone;
 }
@@ -55,6 +57,11 @@ export interface ConnectOptions {
   deploymentFile?: string;
   /** Folder with a file for each chain, `<chainId>.json`; `deployments` unless told. */
   deploymentsFolder?: string;
+  /**
+   * Takes chain and deployment as they are given, and asks the chain nothing: for gateways that have to start while it is down. An
+   * ingest asks before it sends anything; whoever does anything else asks with checkDeployment. Not so unless told.
+   */
+  unchecked?: boolean;
 }
 
 /**
@@ -68,14 +75,31 @@ export interface ConnectOptions {
  */
 export async function connectTouchstone(options: ConnectOptions): Promise<Touchstone> {
   const provider = requireProvider(options.runner);
+  if (options.unchecked === true) {
+    return touchstoneOf(await locate(options, options.chainId), options.runner, false);
+  }
   const { chainId } = await ask(() => provider.getNetwork());
   requireChain({ chainId, expected: options.chainId, source: "The caller" });
   const deployment = await locate(options, chainId);
-  await Promise.all(contractNames.map((contract) => requireContract(contract, deployment.contracts, provider)));
-  return touchstoneOf(deployment, options.runner);
+  await requireContracts(deployment.contracts, provider);
+  return touchstoneOf(deployment, options.runner, true);
 }
 
-function touchstoneOf(deployment: Deployment, runner: ContractRunner): Touchstone {
+/**
+ * Asks the chain and each contract what they are, if nobody did so yet.
+ *
+ * @throws TouchstoneError CHAIN_UNREACHABLE, RPC_FAILED, WRONG_CHAIN, CONTRACT_MISSING, CONTRACT_KIND_WRONG,
+ *         CONTRACT_VERSION_WRONG, CONTRACTS_MIXED.
+ */
+export async function checkDeployment(options: { touchstone: Touchstone }): Promise<void> {
+  const { isChecked, chainId: expected, provider, addresses } = options.touchstone;
+  if (isChecked) return;
+  const { chainId } = await ask(() => provider.getNetwork());
+  requireChain({ chainId, expected, source: "The deployment" });
+  await requireContracts(addresses, provider);
+}
+
+function touchstoneOf(deployment: Deployment, runner: ContractRunner, isChecked: boolean): Touchstone {
   const { chainId, block, contracts } = deployment;
   const domainOf = (contract: SigningContract): MessageDomain =>
     messageDomain({ contract, chainId, address: contracts[contract] });
@@ -96,7 +120,8 @@ function touchstoneOf(deployment: Deployment, runner: ContractRunner): Touchston
       DataAnchor: domainOf("DataAnchor"),
       FirmwareRegistry: domainOf("FirmwareRegistry"),
     },
-    connect: (other) => touchstoneOf(deployment, other),
+    isChecked,
+    connect: (other) => touchstoneOf(deployment, other, isChecked),
   };
 }
 
@@ -125,24 +150,36 @@ function requireChain(options: { chainId: bigint; expected: bigint | undefined; 
 
 // ------------------------------------------------------------------ the contracts
 
-async function locate(options: ConnectOptions, chainId: bigint): Promise<Deployment> {
-  if (options.addresses !== undefined) {
-    for (const contract of contractNames) requireHex(`addresses.${contract}`, options.addresses[contract], 20);
-    return { chainId, block: 0, contracts: requireChecksums(options.addresses, "addresses") };
+async function locate(options: ConnectOptions, chainId: bigint | undefined): Promise<Deployment> {
+  const { addresses, deploymentFile, deploymentsFolder: folder = "deployments" } = options;
+  if (addresses !== undefined) {
+    for (const contract of contractNames) requireHex(`addresses.${contract}`, addresses[contract], 20);
+    return { chainId: requireKnown(chainId), block: 0, contracts: requireChecksums(addresses, "addresses") };
   }
-  const path =
-    options.deploymentFile ?? deploymentPath({ folder: options.deploymentsFolder ?? "deployments", chainId });
+  const path = deploymentFile ?? deploymentPath({ folder, chainId: requireKnown(chainId) });
   const deployment = await readDeployment(path).catch((error: unknown) => {
     if (!(error instanceof TouchstoneError) || error.code !== "FILE_MISSING") throw error;
     throw new TouchstoneError(
       error.code,
-      `There is no deployment of the chain ${chainId} at ${resolve(path)}: deploy to it, start in the project's folder, or give ` +
+      `There is no deployment${chainId === undefined ? "" : ` of the chain ${chainId}`} at ${resolve(path)}: deploy to it, start in the project's folder, or give ` +
         "deploymentFile or addresses.",
       { details: { ...error.details, path: resolve(path), chainId }, cause: error },
     );
   });
-  requireChain({ chainId, expected: deployment.chainId, source: path });
+  if (chainId !== undefined) requireChain({ chainId, expected: deployment.chainId, source: path });
   return deployment;
+}
+
+function requireKnown(chainId: bigint | undefined): bigint {
+  if (chainId !== undefined) return chainId;
+  throw new TouchstoneError(
+    "INVALID_ARGUMENT",
+    "chainId: it is not given, and a chain that is not asked does not tell it: give it, or deploymentFile.",
+  );
+}
+
+async function requireContracts(addresses: Addresses, provider: Provider): Promise<void> {
+  await Promise.all(contractNames.map((contract) => requireContract(contract, addresses, provider)));
 }
 
 async function requireContract(contract: ContractName, addresses: Addresses, provider: Provider): Promise<void> {

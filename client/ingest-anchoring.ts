@@ -3,7 +3,7 @@ import { Transaction, type Block } from "ethers";
 import { recordOf, signAnchor, type Anchor } from "./anchors.js";
 import { ZERO_HASH } from "./arguments.js";
 import { latestBlock } from "./blocks.js";
-import type { Touchstone } from "./connect.js";
+import { checkDeployment, type Touchstone } from "./connect.js";
 import { anchorKinds, numberOf, treeHashes, type TreeHash } from "./enumerations.js";
 import { TouchstoneError } from "./errors.js";
 import { eventsIn, readEvents, type TouchstoneEventNamed } from "./events.js";
@@ -109,6 +109,7 @@ export class Anchoring {
   /** Which blocks are those of the chain: asked once in a step. */
   readonly #known = new Map<string, boolean>();
   #itemsAtOnce: number;
+  #isChecked = false;
 
   constructor(options: AnchoringOptions) {
     this.#options = options;
@@ -179,7 +180,9 @@ export class Anchoring {
   // ---------------------------------------------------------------- one step
 
   async #step(): Promise<Step> {
-    const { spool, outbox } = this.#options;
+    const { touchstone, spool, outbox } = this.#options;
+    if (!this.#isChecked) await this.#ask(() => checkDeployment({ touchstone }));
+    this.#isChecked = true;
     const open = spool.openAttempts(outbox.sender);
     if (open.length > 0) return this.#settle(open);
     const last = spool.lastBatch();

@@ -3,7 +3,7 @@ import { requireHex, requireUint, ZERO_HASH } from "./arguments.js";
 import { commitmentOf, createBatchBuilder, type Batch, type BatchBuilder, type Measurement } from "./batches.js";
 import { latestBlock } from "./blocks.js";
 import { BULK_LIMITS } from "./bulk.js";
-import type { Touchstone } from "./connect.js";
+import { checkDeployment, type Touchstone } from "./connect.js";
 import type { AnchorKind, TreeHash } from "./enumerations.js";
 import { TouchstoneError } from "./errors.js";
 import { Anchoring, type AnchoringLimits, type AnchoringState } from "./ingest-anchoring.js";
@@ -209,7 +209,8 @@ const LEAST_VALID_FOR = 60n;
  * @throws TouchstoneError
  *   - SPOOL_LOCKED, SPOOL_MISMATCH, SPOOL_INVALID, SPOOL_FULL, SPOOL_FAILED;
  *   - FILE_MISSING (its folder), FILE_IS_DIRECTORY, FILE_UNREADABLE, INVALID_ARGUMENT, RUNNER_READ_ONLY;
- *   - CHAIN_UNREACHABLE, RPC_FAILED, CANCELLED, for a new spool: where its log ends, the chain must tell.
+ *   - CHAIN_UNREACHABLE, RPC_FAILED, CANCELLED, and what checkDeployment throws, for a new spool: where its log ends, the chain
+ *     must tell. With one that was begun before, an ingest also opens while the chain is down: connect with `unchecked`.
  */
 export async function openIngest(options: IngestOptions): Promise<Ingest> {
   const { touchstone, key, tree = "Keccak256", limits: given = {}, confirmations = 1 } = options;
@@ -229,6 +230,7 @@ export async function openIngest(options: IngestOptions): Promise<Ingest> {
     about: { chainId: `${touchstone.chainId}`, dataAnchor: touchstone.addresses.DataAnchor, logId, tree },
     maxBytes: limits.diskBytes,
     async start() {
+      await persist(persistence, () => checkDeployment({ touchstone }));
       const block = await persist(persistence, () => latestBlock(touchstone.provider));
       const { size, nextSeq, lastMeasured } = await persist(persistence, () => head({ touchstone, logId }));
       return { index: size, seq: nextSeq, lastMeasured, block };

@@ -1,10 +1,10 @@
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 
 import { expect } from "chai";
-import { JsonRpcProvider, Wallet } from "ethers";
+import { JsonRpcProvider, Wallet, type Provider } from "ethers";
 
 import { contractNames } from "../../client/abi.js";
-import { connectTouchstone, type Touchstone } from "../../client/connect.js";
+import { checkDeployment, connectTouchstone, type Touchstone } from "../../client/connect.js";
 import { deploymentPath, readDeployment, type Addresses } from "../../client/deployments.js";
 import { ethers, loadFixture, networkHelpers } from "../support/chain.js";
 import { errorOf } from "../support/errors.js";
@@ -65,6 +65,49 @@ describe("connectTouchstone", () => {
     const addresses = Object.fromEntries(entries) as Addresses;
     const connected = await connectTouchstone({ runner: owner, addresses });
     expect(connected.addresses).to.deep.equal(touchstone.addresses);
+  });
+
+  describe("without asking the chain", () => {
+    it("takes a deployment at its word, and checks it later", async () => {
+      const { touchstone, owner } = await loadFixture(deployTouchstone);
+      await writeFile(path("31337.json"), fileOf(touchstone, { block: 3, deployer: owner.address }));
+      let isDown = true;
+      const getNetwork: Provider["getNetwork"] = () =>
+        isDown
+          ? Promise.reject(Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" }))
+          : ethers.provider.getNetwork();
+      const runner = providerWith({ getNetwork });
+      const connected = await connectTouchstone({ runner, unchecked: true, deploymentFile: path("31337.json") });
+      expect([connected.chainId, connected.isChecked]).to.deep.equal([31337n, false]);
+      expect(connected.addresses).to.deep.equal(touchstone.addresses);
+      expect(connected.domains).to.deep.equal(touchstone.domains);
+      expect(connected.connect(owner).isChecked).to.equal(false);
+      await errorOf("CHAIN_UNREACHABLE", () => checkDeployment({ touchstone: connected }));
+      isDown = false;
+      await checkDeployment({ touchstone: connected });
+      expect(touchstone.isChecked).to.equal(true);
+    });
+
+    it("finds out later what is wrong", async () => {
+      const { touchstone, owner } = await loadFixture(deployTouchstone);
+      const { addresses } = touchstone;
+      const other = await connectTouchstone({ runner: owner, unchecked: true, chainId: 1n, addresses });
+      const { details } = await errorOf("WRONG_CHAIN", () => checkDeployment({ touchstone: other }));
+      expect(details).to.deep.equal({ expected: 1n, chainId: 31337n });
+      const mixed = { ...addresses, DataAnchor: addresses.DataAccess };
+      const wrong = await connectTouchstone({ runner: owner, unchecked: true, chainId: 31337n, addresses: mixed });
+      await errorOf("CONTRACT_KIND_WRONG", () => checkDeployment({ touchstone: wrong }));
+    });
+
+    it("has to be told which chain it is, unless a file says so", async () => {
+      const { touchstone, owner } = await loadFixture(deployTouchstone);
+      for (const where of [{ addresses: touchstone.addresses }, { deploymentsFolder: path("") }]) {
+        const { message } = await errorOf("INVALID_ARGUMENT", () =>
+          connectTouchstone({ runner: owner, unchecked: true, ...where }),
+        );
+        expect(message).to.contain("chainId");
+      }
+    });
   });
 
   describe("refuses a file", () => {
