@@ -62,6 +62,8 @@ export type BundleReason =
   | "STATE_MISSING"
   /** No block hash was given. */
   | "BLOCK_HASH_MISSING"
+  /** No contract was named: the log is proved to be one that anyone may have made up. */
+  | "CONTRACT_MISSING"
   /** The header is not that of the block. */
   | "HEADER_MISMATCH"
   /** The state of the block does not have the contract, by this proof. */

@@ -65,7 +65,8 @@ export async function checkSignatures(
     );
   }
   const [first] = open;
-  return first ?? proved(`The key of the device ${device} signed all ${bundle.batches.length} anchors.`);
+  const rest = isAnchored ? "" : " That they were anchored, and when, only chain or state tell.";
+  return first ?? proved(`The key of the device ${device} signed all ${bundle.batches.length} anchors.${rest}`);
 }
 
 /** @returns undefined if the author signed. */

@@ -1,4 +1,3 @@
-import type { Touchstone } from "./connect.js";
 import { toBeHex } from "ethers";
 
 import { headSlot, peakHeight, peakSlot, sizeInHead } from "./anchor-storage.js";
@@ -13,15 +12,17 @@ import {
   type BundleLevel,
   type Expectation,
 } from "./bundle-levels.js";
+import type { Touchstone } from "./connect.js";
 import { TouchstoneError } from "./errors.js";
 import { toTouchstoneError } from "./reverts.js";
 import { storageRootOf, storageValueOf } from "./state-proofs.js";
 
 /**
  * Header to state root, this to the contract's storage, this to the log's peaks, and the anchors to them: what there is to
- * trust is the hash of a block. Asks nobody.
+ * trust is the hash of a block and the address of the contract, as who makes a contract decides what it stores. Asks nobody.
  *
  * @param options.blockHash Of the block that the verifier trusts.
+ * @param options.dataAnchor The contract that the verifier trusts.
  */
 export async function checkState(
   options: { bundle: ProofBundle; blockHash?: string | undefined } & Expectation,
@@ -77,7 +78,13 @@ export async function checkState(
   if (blockHash === undefined) {
     return unchecked("BLOCK_HASH_MISSING", `The anchors are in ${where}: compare this hash with one that you trust.`);
   }
-  return proved(`The anchors are in ${where}.`);
+  if (options.dataAnchor === undefined) {
+    return unchecked(
+      "CONTRACT_MISSING",
+      `The anchors are in ${where}: compare the contract's address with one that you trust.`,
+    );
+  }
+  return proved(`The anchors are in ${where}. Whether the log corrects them by others, only its chain tells.`);
 }
 
 /**

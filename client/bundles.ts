@@ -130,7 +130,8 @@ export async function createBundle(options: {
 
   const state = await fetchState({ touchstone, logId, heights: heightsOf(bundle), block });
   const whole = parsedState({ ...bundle, state });
-  const { status, message } = await checkState({ bundle: whole, blockHash: block.hash });
+  const { dataAnchor } = whole;
+  const { status, message } = await checkState({ bundle: whole, blockHash: block.hash, dataAnchor });
   if (status !== "Proved") throw unavailable(`What the node proves is not what its events say (${message})`);
   return { bundle: whole, unsigned };
 }
@@ -284,7 +285,7 @@ export interface VerifiedBundle {
     chain: ChainLevel;
     /**
      * The contract at `dataAnchor` had each anchor in this log after the block with the given hash, by the header, the state
-     * and the storage of that block, without any node. Whose contract that is, the verifier must know. That no further
+     * and the storage of that block, without any node. Whose contract that is, the verifier must know, and name it. That no further
      * correction was in the log, cannot be seen without a node. A header does not name its chain: the hash stands for it.
      */
     state: BundleLevel;
@@ -302,7 +303,8 @@ export interface VerifiedBundle {
  * @param options.bundle The bundle, or its text.
  * @param options.touchstone The chain to ask for the level `chain`, and for accounts that are contracts.
  * @param options.blockHash Hash of the block that the proofs of state are compared with, from whom the verifier trusts.
- * @param options.dataAnchor The contract that the log must be of. Without it and without `touchstone` it may be any.
+ * @param options.dataAnchor The contract that the log must be of; that of `touchstone` unless told. Without either, state
+ *        proves nothing, as anyone can make a contract whose storage says what he likes.
  * @param options.chainId The chain that the bundle must be of.
  * @throws TouchstoneError BUNDLE_INVALID for what is no bundle; INVALID_ARGUMENT for another argument; CANCELLED. What is
  *         wrong with a bundle is no error: its level is refused, with the reason.

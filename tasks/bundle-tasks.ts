@@ -11,7 +11,11 @@ export const bundleTasks: TaskDefinition[] = [
   task(["bundle", "verify"], "Say what a bundle proves. Asks nobody, unless a node is named")
     .addPositionalArgument({ name: "file", description: "The bundle" })
     .addOption({ name: "blockHash", description: "Hash of the block that the proofs of state must be of", ...text })
-    .addOption({ name: "dataAnchor", description: "Address of the contract that the log must be of", ...text })
+    .addOption({
+      name: "dataAnchor",
+      description: "Address of the contract that the log must be of; --block-hash proves nothing without it",
+      ...text,
+    })
     .addOption({ name: "chainId", description: "The chain that the bundle must be of", ...text })
     .addOption({ name: "rpc", description: "URL of a node to ask too; that of --network, if given", ...text })
     .addOption({ name: "deployment", description: "With a node: deployments/<chain id>.json unless given", ...file })

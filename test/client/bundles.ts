@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { Signature, type Log, type Provider } from "ethers";
 import fc from "fast-check";
 
+import { headSlot, peakSlot } from "../../client/anchor-storage.js";
 import * as anchors from "../../client/anchors.js";
 import { buildBatch, type Batch } from "../../client/batches.js";
 import {
@@ -13,6 +14,8 @@ import {
   type ProofBundle,
   type VerifiedBundle,
 } from "../../client/bundles.js";
+import { anchorIn } from "../../client/bundle-format.js";
+import { fetchState } from "../../client/bundle-state.js";
 import { connectTouchstone, type Touchstone } from "../../client/connect.js";
 import * as devices from "../../client/devices.js";
 import { TouchstoneError } from "../../client/errors.js";
@@ -70,15 +73,16 @@ describe("Proof bundles", () => {
     ["a P-256 device that hashes what it signs", "hashing"],
     ["a device that is an account", "account"],
   ] as const) {
-    it(`prove the readings of ${name}, by chain or with nothing but a block hash`, async () => {
+    it(`prove the readings of ${name}, by chain or with nothing but a block hash and the contract`, async () => {
       const logs = await loadFixture(deployLogs);
       const bundle = await bundleOf(logs, logs[log]);
       const touchstone = logs.as.stranger;
       const { hash } = bundle.log.block;
+      const { DataAnchor: dataAnchor } = touchstone.addresses;
       const text = formatBundle(bundle);
       const all = await verifyBundle({ bundle: text, touchstone, blockHash: hash });
       expect({ ok: all.ok, ...statuses(all) }).to.deep.equal({ ok: true, ...ALL_PROVED });
-      const offline = await verifyBundle({ bundle: text, blockHash: hash });
+      const offline = await verifyBundle({ bundle: text, blockHash: hash, dataAnchor });
       expect({ ok: offline.ok, ...statuses(offline) }).to.deep.equal({ ok: true, ...OFFLINE });
       expect(offline.levels.state.message).to.contain(bundle.dataAnchor).and.contain(hash);
       const small = { ...bundle };
@@ -91,6 +95,9 @@ describe("Proof bundles", () => {
         ...OFFLINE,
         state: "Unchecked STATE_MISSING",
       });
+      expect(alone.levels.signature.message).to.contain("only chain or state tell");
+      expect(offline.levels.signature.message).not.to.contain("only");
+      expect(offline.levels.state.message).to.contain("only its chain tells");
     });
   }
 
@@ -101,7 +108,7 @@ describe("Proof bundles", () => {
     const fleet = { ...ALL_PROVED, signature: "Unchecked FLEET_LOG" };
     const all = await verifyBundle({ bundle, touchstone: logs.as.stranger, blockHash });
     expect({ ok: all.ok, ...statuses(all) }).to.deep.equal({ ok: true, ...fleet });
-    const offline = await verifyBundle({ bundle, blockHash });
+    const offline = await verifyOffline(bundle);
     expect({ ok: offline.ok, ...statuses(offline) }).to.deep.equal({
       ok: true,
       ...fleet,
@@ -283,6 +290,7 @@ describe("Proof bundles", () => {
               bundle: altered,
               blockHash: bundle.log.block.hash,
               chainId: BigInt(bundle.chainId),
+              dataAnchor: bundle.dataAnchor,
             });
             return result.ok === same;
           } catch (error) {
@@ -467,7 +475,8 @@ describe("Proof bundles", () => {
     });
     const blockHash = bundle.log.block.hash;
     const { levels, ok } = await verifyBundle({ bundle, blockHash });
-    expect(ok).to.equal(true);
+    expect(ok).to.equal(false);
+    expect(levels.state).to.include({ status: "Unchecked", reason: "CONTRACT_MISSING" });
     expect(levels.state.message).to.contain((await lookalike.getAddress()).toLowerCase());
     for (const known of [{ dataAnchor: touchstone.addresses.DataAnchor }, { touchstone }]) {
       const result = await verifyBundle({ bundle, blockHash, ...known });
@@ -488,6 +497,67 @@ describe("Proof bundles", () => {
     });
   });
 
+  it("are not taken in by a contract whose maker filled its storage", async () => {
+    const { logs, touchstone } = await loadFixture(deployBundle);
+    const { p256Device, roles, devices: registry, actors } = logs;
+    const lookalike = await ethers.deployContract("DataAnchor", [roles, registry], actors.stranger);
+    const dataAnchor = await lookalike.getAddress();
+    const forger = await connectTouchstone({
+      runner: actors.stranger,
+      addresses: { ...touchstone.addresses, DataAnchor: dataAnchor },
+    });
+    // A log of the device in which somebody else's key has written.
+    const key = createP256Key();
+    const logId = anchors.deviceLogId({ device: p256Device.id });
+    const readings = [1n, 2n, 3n].map((measuredAt) => ({ measuredAt, payload: Buffer.from("forged") }));
+    const batch = buildBatch({ logId, firstSeq: 0n, readings });
+    const anchor = await anchors.newAnchor({ touchstone: forger, batch });
+    const byForger = await anchors.signAnchor({ touchstone: forger, anchor, key });
+    const record: anchors.AnchorRecord = {
+      ...{ logId, index: 0n, kind: "Data", tree: batch.tree, firstSeq: 0n, count: 3n, tFirst: 1n, tLast: 3n },
+      ...{ supersedes: 0n, freshBlock: 0n, freshState: "None", root: batch.root, timestamp: 1n, author: key.id },
+    };
+    await networkHelpers.setStorageAt(dataAnchor, headSlot(logId), 3n | (1n << 64n));
+    await networkHelpers.setStorageAt(dataAnchor, peakSlot(logId, 0), anchors.anchorLeaf(record));
+    await networkHelpers.mine();
+    const { number, hash } = (await ethers.provider.getBlock("latest"))!;
+    const block = { number, hash: hash! };
+    const bundle: ProofBundle = {
+      type: "touchstone-proof-bundle",
+      version: 1,
+      chainId: String(touchstone.chainId),
+      dataAnchor: dataAnchor.toLowerCase(),
+      logId,
+      range: { firstSeq: "0", count: "3" },
+      log: { size: "1", block: { number: String(number), hash: block.hash } },
+      batches: [
+        {
+          anchor: anchorIn(record),
+          readings: batch.readings.map(({ measuredAt, commitment }) => ({
+            measuredAt: String(measuredAt),
+            commitment,
+          })),
+          seeds: [],
+          rangeProof: [],
+          peakProof: [],
+          signed: { freshHash: anchor.freshHash, deadline: String(anchor.deadline), scheme: "P256", ...byForger },
+        },
+      ],
+      state: await fetchState({ touchstone: forger, logId, heights: [0], block }),
+    };
+    const blockHash = block.hash;
+    const { ok, levels, ...rest } = await verifyBundle({ bundle, blockHash });
+    expect({ ok, ...statuses({ ok, levels, ...rest }) }).to.deep.equal({
+      ok: false,
+      ...OFFLINE,
+      signature: "Unchecked KEY_ROTATED",
+      state: "Unchecked CONTRACT_MISSING",
+    });
+    expect(levels.state.message).to.contain(dataAnchor.toLowerCase()).and.contain("compare");
+    // Whoever trusts that contract gets what it says.
+    expect(statuses(await verifyBundle({ bundle, blockHash, dataAnchor }))).to.deep.equal(OFFLINE);
+  });
+
   // ------------------------------------------------------------------ keys
 
   it("prove what a device signed with each of its keys", async () => {
@@ -502,7 +572,7 @@ describe("Proof bundles", () => {
     const bundle = await bundleOf(logs, { batches }, { firstSeq: 16n, count: 10n });
     expect(bundle.batches.map(({ signed }) => signed!.scheme)).to.deep.equal(["P256", "P256Sha256"]);
     const blockHash = bundle.log.block.hash;
-    for (const known of [{ blockHash }, { touchstone }]) {
+    for (const known of [{ blockHash, dataAnchor: touchstone.addresses.DataAnchor }, { touchstone }]) {
       const result = await verifyBundle({ bundle, ...known });
       expect(result.ok).to.equal(true);
       expect(result.levels.signature.status).to.equal("Proved");
@@ -528,7 +598,7 @@ describe("Proof bundles", () => {
     const bundle = await bundleOf(logs, { batches: [batch] }, { firstSeq: 0n, count: 4n });
     expect(bundle.batches[0]!.signed!.scheme).to.equal("AccountContract");
     const blockHash = bundle.log.block.hash;
-    const offline = await verifyBundle({ bundle, blockHash });
+    const offline = await verifyOffline(bundle);
     expect({ ok: offline.ok, ...statuses(offline) }).to.deep.equal({
       ok: true,
       ...OFFLINE,

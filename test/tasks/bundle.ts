@@ -112,11 +112,12 @@ describe("npx hardhat bundle", () => {
       expect(error).to.equal(`BUNDLE_NOT_PROVED: This does not prove the readings 3 to 17 of the log ${bundle.logId}.`);
     });
 
-    it("fails where the block, the contract or the chain is another than told", async () => {
+    it("fails where the block, the contract or the chain is another than told, or the contract was not told", async () => {
       const others: [options: Record<string, unknown>, words: RegExp][] = [
         [{ blockHash: `0x${"11".repeat(32)}` }, /^state +Refused +HEADER_MISMATCH/m],
         [{ blockHash, dataAnchor: `0x${"11".repeat(20)}` }, /^state +Refused +WRONG_CONTRACT/m],
         [{ blockHash, chainId: "1" }, /^state +Refused +WRONG_CHAIN/m],
+        [{ blockHash }, /^state +Unchecked +CONTRACT_MISSING: .*compare/m],
       ];
       for (const [options, words] of others) {
         const { success, out, error } = await verify(options);
@@ -149,10 +150,16 @@ describe("npx hardhat bundle", () => {
       this.timeout(60_000);
       const run = promisify(execFile);
       const task = ["bundle", "verify", path("bundle.json")];
-      const { stdout, stderr } = await run("node_modules/.bin/hardhat", [...task, "--block-hash", blockHash]);
+      const contract = ["--data-anchor", dataAnchor];
+      const { stdout, stderr } = await run("node_modules/.bin/hardhat", [
+        ...task,
+        ...contract,
+        "--block-hash",
+        blockHash,
+      ]);
       expect(stderr).to.equal("");
       expect(stdout).to.contain("This proves the readings 3 to 17");
-      const other = run("node_modules/.bin/hardhat", [...task, "--block-hash", bundle.logId]);
+      const other = run("node_modules/.bin/hardhat", [...task, ...contract, "--block-hash", bundle.logId]);
       const error = (await other.catch((failure: unknown) => failure)) as { code: number; stderr: string };
       expect(error.code).to.equal(1);
       expect(error.stderr).to.match(/^BUNDLE_NOT_PROVED: [^\n]*\n$/);
@@ -202,7 +209,7 @@ describe("npx hardhat bundle", () => {
       expect(out).to.equal(
         `${path("bundle.json")} proves 6 readings from 1 on, as the log was after block ${number}, ${hash}.`,
       );
-      const { ok, levels } = await verifyBundle({ bundle, blockHash: hash });
+      const { ok, levels } = await verifyBundle({ bundle, blockHash: hash, dataAnchor: bundle.dataAnchor });
       expect(ok).to.equal(true);
       expect(levels.signature.status).to.equal("Proved");
       expect(levels.bytes).to.include({ disclosed: 4, withheld: 1 });
