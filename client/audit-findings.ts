@@ -129,10 +129,12 @@ export function findingOf<C extends FindingCode>(
   severity: Severity = DECLARED.includes(code) ? "warning" : "error",
 ): Finding {
   // The compiler cannot tell that the figures are those of the code.
-  return { code, severity, index, figures, message: sentences[code](figures, index) } as Finding;
+  return { code, severity, index, figures, message: sentences[code](figures, index, severity) } as Finding;
 }
 
-const sentences: { [C in FindingCode]: (figures: FindingFigures[C], index: bigint | undefined) => string } = {
+const sentences: {
+  [C in FindingCode]: (figures: FindingFigures[C], index: bigint | undefined, severity: Severity) => string;
+} = {
   EventsIncomplete: ({ firstIndex, count }) =>
     `The node withholds ${count === 1n ? `anchor ${firstIndex}` : `${count} anchors from ${firstIndex} on`}: ask another node.`,
   EventsInvalid: ({ rule, expected, given, block }, index) =>
@@ -156,9 +158,13 @@ const sentences: { [C in FindingCode]: (figures: FindingFigures[C], index: bigin
     `Anchor ${index} says that it corrects anchor ${supersedes}, which does not have ${readingsOf(range)}.`,
   Conflicting: ({ key, firstDigest, secondDigest }, index) =>
     `The key ${key} signed two different anchors with index ${index}: ${firstDigest} and ${secondDigest}.`,
-  AuthorChanged: ({ from, to, rotatedIn }, index) =>
+  AuthorChanged: ({ from, to, rotatedIn }, index, severity) =>
     `Anchor ${index} was made by ${to}, those before it by ${from}` +
-    (rotatedIn === undefined ? "." : `: the key was put in place in block ${rotatedIn}.`),
+    (rotatedIn !== undefined
+      ? `: the key was put in place in block ${rotatedIn}.`
+      : severity === "error"
+        ? ": the node withholds how the device came by this key. Ask another node."
+        : "."),
   Late: ({ milliseconds, latestAfter }, index) =>
     `Anchor ${index} came ${durationOf(milliseconds / 1000n)} after its last measurement: ${durationOf(latestAfter)} are allowed.`,
   Silent: ({ from, to, seconds, longestSilence }, index) =>

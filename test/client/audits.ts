@@ -361,6 +361,7 @@ describe("auditLog", () => {
     const { findings } = await audits.auditLog({ touchstone, logId: log.logId });
     const figures = { from: suite.p256Device.id, to: newKey.id, rotatedIn: undefined };
     expect(shortOf(findings)).to.deep.equal([["AuthorChanged", 4n, figures, "error"]]);
+    expect(findings[0]!.message).to.contain("Ask another node");
 
     const other = anchors.deviceLogId({ device: suite.p256Device.id, stream: 1n });
     await logWriter({ touchstone: suite.as.relayer, logId: other, start: await now(), by: newKey }).write();
@@ -407,6 +408,7 @@ describe("auditLog", () => {
     const { findings } = await audits.auditLog({ touchstone, logId: log.logId });
     const figures = { from: actors.gateway.address, to: actors.owner.address, rotatedIn: undefined };
     expect(shortOf(findings)).to.deep.equal([["AuthorChanged", 4n, figures, "warning"]]);
+    expect(findings[0]!.message).not.to.contain("node");
   });
 
   // ------------------------------------------------------------------ the archive
