@@ -92,7 +92,7 @@ export async function auditLog(options: AuditOptions): Promise<LogAudit> {
   };
   for await (const event of readEvents({ touchstone, ...range })) {
     if (event.cursor.block === toBlock && event.blockHash !== block.hash) throw reorganised(block, event.blockHash);
-    if (event.name === "Equivocated") {
+    if (event.name === "Equivocated" && event.args.logId === logId) {
       const { index, keyId, firstDigest, secondDigest } = event.args;
       // Anyone may report the same again, either way round.
       const pair = [String(index), ...[firstDigest, secondDigest].toSorted()].join("/");

@@ -317,6 +317,11 @@ describe("auditLog", () => {
     ]);
     expect(findings[0]!.figures).to.have.property("key", p256Device.id);
     expect((await audits.auditLog({ touchstone, logId: logs.fleet.logId })).findings).to.deep.equal([]);
+    // Nor if the node gives what was not asked for.
+    const { topicHash } = touchstone.dataAnchor.filters.Equivocated.fragment;
+    const [reported] = await ethers.provider.getLogs({ topics: [topicHash], fromBlock: 0 });
+    const careless = await withEvents(touchstone, (all) => [...all, reported!]);
+    expect((await audits.auditLog({ touchstone: careless, logId: logs.fleet.logId })).findings).to.deep.equal([]);
   });
 
   async function rotate({ as, p256Device }: Logs, byOldKey: Key, newKey: Key): Promise<number> {
