@@ -4,7 +4,15 @@ import { anchorLeaf, recordOf, structOf, type AnchorRecord } from "./anchors.js"
 import { peakHeight } from "./anchor-storage.js";
 import { latestBlock } from "./blocks.js";
 import { recordIn, type ProofBundle } from "./bundle-format.js";
-import { proved, refused, refuseOther, spanIn, type BundleLevel, type Expectation } from "./bundle-levels.js";
+import {
+  proved,
+  refused,
+  refuseOther,
+  spanIn,
+  unchecked,
+  type BundleLevel,
+  type Expectation,
+} from "./bundle-levels.js";
 import type { Touchstone } from "./connect.js";
 import { TouchstoneError } from "./errors.js";
 import { readEvents } from "./events.js";
@@ -110,7 +118,11 @@ export async function checkChain(
   const { logId, log } = bundle;
   const latest = await latestBlock(provider);
   const number = BigInt(log.block.number);
-  const block = number > BigInt(latest) ? null : await ask(() => provider.getBlock(Number(number)));
+  if (number > BigInt(latest)) {
+    const message = `The node has come to block ${latest}, and not yet to ${number}: ask another node, or later.`;
+    return failed(unchecked("CHAIN_FAILED", message));
+  }
+  const block = await ask(() => provider.getBlock(Number(number)));
   if (block?.hash !== log.block.hash) {
     return failed(refused("BLOCK_MISMATCH", `The chain has no block ${number} with the hash ${log.block.hash}.`));
   }

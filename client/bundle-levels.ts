@@ -48,7 +48,7 @@ export type BundleReason =
   | "ACCOUNT_CONTRACT"
   /** No chain was given. */
   | "CHAIN_MISSING"
-  /** The chain could not be asked. */
+  /** The chain could not be asked, or the node has not come as far. */
   | "CHAIN_FAILED"
   /** The chain has no such block. */
   | "BLOCK_MISMATCH"

@@ -367,7 +367,7 @@ describe("Proof bundles", () => {
       [({ log }) => (log.size = "5"), "chain", "Refused SIZE_MISMATCH"],
       [({ log }) => (log.block.number = "1"), "state", "Refused HEADER_MISMATCH"],
       [({ log }) => (log.block.number = "1"), "chain", "Refused BLOCK_MISMATCH"],
-      [({ log }) => (log.block.number = String(2n ** 64n - 1n)), "chain", "Refused BLOCK_MISMATCH"],
+      [({ log }) => (log.block.number = String(2n ** 64n - 1n)), "chain", "Unchecked CHAIN_FAILED"],
       [({ log }) => (log.block.hash = zero), "chain", "Refused BLOCK_MISMATCH"],
       [({ state }) => (state!.header = "0xc0"), "state", "Refused HEADER_MISMATCH"],
       [({ state }) => (state!.accountProof = []), "state", "Refused ACCOUNT_NOT_PROVED"],
@@ -689,6 +689,19 @@ describe("Proof bundles", () => {
     expect(levels.chain.message).to.contain("socket hang up");
     expect([ok, levels.state.status, levels.signature.status]).to.deep.equal([false, "Proved", "Proved"]);
     await errorOf("CANCELLED", () => verifyBundle({ bundle, touchstone, signal: AbortSignal.abort() }));
+  });
+
+  it("are not refused by a node that has not come as far as they", async () => {
+    const { bundle, touchstone } = await loadFixture(deployBundle);
+    const before = Number(bundle.log.block.number) - 1;
+    const behind = providerWith({
+      send: (method: string, params: unknown[]): Promise<unknown> =>
+        method === "eth_blockNumber" ? Promise.resolve(before) : ethers.provider.send(method, params),
+    } as Partial<Provider>);
+    const { ok, levels } = await verifyBundle({ bundle, touchstone: touchstone.connect(behind) });
+    expect(ok).to.equal(false);
+    expect(levels.chain).to.include({ status: "Unchecked", reason: "CHAIN_FAILED" });
+    expect(levels.chain.message).to.contain(`block ${before}`);
   });
 
   it("are not refused by a node that has forgotten events, nor made with it", async () => {
