@@ -1,6 +1,6 @@
 import { getBytes, hexlify } from "ethers";
 
-import { anchorLeaf, recordOf, structOf, type AnchorRecord } from "./anchors.js";
+import { anchorLeaf, recordOf, type AnchorRecord } from "./anchors.js";
 import { peakHeight } from "./anchor-storage.js";
 import { latestBlock } from "./blocks.js";
 import { recordIn, type ProofBundle } from "./bundle-format.js";
@@ -16,11 +16,8 @@ import {
 import type { Touchstone } from "./connect.js";
 import { TouchstoneError } from "./errors.js";
 import { readEvents } from "./events.js";
-import { buildTree, HASH_BYTES, type MerkleTree } from "./merkle.js";
+import { buildTree, createTreeHasher, HASH_BYTES, type MerkleTree } from "./merkle.js";
 import { ask } from "./reverts.js";
-
-/** Questions asked at the same time. */
-const QUESTIONS_AT_ONCE = 16;
 
 /** An anchor as the chain's events tell it. */
 export interface LoggedAnchor {
@@ -62,7 +59,7 @@ export async function readLog(options: {
 /**
  * Compares what the events of a log say with where the contract says that it ends.
  *
- * @throws TouchstoneError NOT_FOUND if events are missing; CHAIN_UNREACHABLE, RPC_FAILED.
+ * @throws TouchstoneError NOT_FOUND if events are missing; RPC_FAILED also if there are others than the contract's; CHAIN_UNREACHABLE.
  */
 export async function requireWhole(options: {
   touchstone: Touchstone;
@@ -71,8 +68,17 @@ export async function requireWhole(options: {
   block: number;
 }): Promise<void> {
   const { touchstone, logId, anchors, block } = options;
-  const { size } = await ask(() => touchstone.dataAnchor.head(logId, { blockTag: block }));
+  const { dataAnchor } = touchstone;
+  const [{ size }, root] = await Promise.all([
+    ask(() => dataAnchor.head(logId, { blockTag: block })),
+    ask(() => dataAnchor.root(logId, { blockTag: block })),
+  ]);
   if (size !== BigInt(anchors.length)) throw eventsMissing(logId, anchors.length);
+  const tree = createTreeHasher({ hash: "Keccak256" });
+  for (const { record } of anchors) tree.append(getBytes(anchorLeaf(record)));
+  if (hexlify(tree.root()) === root) return;
+  const message = `The node's events do not lead to the root of the log ${logId}, after block ${block}: ask another node.`;
+  throw new TouchstoneError("RPC_FAILED", message, { details: { logId, block, root } });
 }
 
 function eventsMissing(logId: string, index: number): TouchstoneError {
@@ -103,8 +109,8 @@ export function peakProver(records: readonly AnchorRecord[]): (index: bigint) =>
 }
 
 /**
- * The contract has the anchors in its log: asked now, with proofs that have grown with the log, so that no node needs to
- * have old state. The log's events say whether the bundle leaves out corrections.
+ * The contract has the anchors in its log: it is asked for the log's root now, so that no node needs to have old state, and the
+ * log's events, which have to lead to it. They also say whether the bundle leaves out corrections.
  */
 export async function checkChain(
   options: { bundle: ProofBundle; touchstone: Touchstone; signal?: AbortSignal | undefined } & Expectation,
@@ -133,7 +139,7 @@ export async function checkChain(
     return failed(refused("SIZE_MISMATCH", `The log had ${size} anchors after block ${number}, not ${log.size}.`));
   }
   const records = anchors.map(({ record }) => record);
-  const fault = await faultInAnchors({ bundle, touchstone, records, latest });
+  const fault = faultInAnchors(bundle, records);
   if (fault !== undefined) return failed(fault);
 
   const missing = correctionsOf(bundle, records);
@@ -149,35 +155,17 @@ export async function checkChain(
   return { ...level, correctedSince: missing };
 }
 
-async function faultInAnchors(options: {
-  bundle: ProofBundle;
-  touchstone: Touchstone;
-  records: readonly AnchorRecord[];
-  latest: number;
-}): Promise<BundleLevel | undefined> {
-  const { bundle, touchstone, records, latest } = options;
+/** @param records What the log has, by the root that the contract gives. */
+function faultInAnchors(bundle: ProofBundle, records: readonly AnchorRecord[]): BundleLevel | undefined {
   const size = BigInt(bundle.log.size);
   const proofOf = peakProver(records);
-  const questions: { place: number; record: AnchorRecord; proof: string[] }[] = [];
   for (const [place, batch] of bundle.batches.entries()) {
     const record = recordIn(bundle, batch);
     const inLog = record.index < size ? records[Number(record.index)] : undefined;
     if (inLog === undefined || anchorLeaf(inLog) !== anchorLeaf(record)) return notInLog(record, place);
-    const proof = proofOf(record.index);
     // The way to the peak that the log had then is the beginning of the way to the one that it has now.
-    const beginning = proof.slice(0, peakHeight(record.index, size));
+    const beginning = proofOf(record.index).slice(0, peakHeight(record.index, size));
     if (String(beginning) !== String(batch.peakProof)) return notInLog(record, place);
-    questions.push({ place, record, proof });
-  }
-  for (let start = 0; start < questions.length; start += QUESTIONS_AT_ONCE) {
-    const page = questions.slice(start, start + QUESTIONS_AT_ONCE);
-    const answers = await Promise.all(
-      page.map(({ record, proof }) =>
-        ask(() => touchstone.dataAnchor.verifyAnchor(structOf(record), proof, { blockTag: latest })),
-      ),
-    );
-    const wrong = page[answers.indexOf(false)];
-    if (wrong !== undefined) return notInLog(wrong.record, wrong.place);
   }
   return undefined;
 }

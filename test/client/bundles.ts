@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { Signature, type Log, type Provider } from "ethers";
+import { concat, dataSlice, id, Log, Signature, type Provider } from "ethers";
 import fc from "fast-check";
 
 import { headSlot, peakSlot } from "../../client/anchor-storage.js";
@@ -720,6 +720,28 @@ describe("Proof bundles", () => {
       expect(levels.chain).to.include({ status: "Unchecked", reason: "CHAIN_FAILED" });
       expect(levels.chain.message).to.contain("does not have the event of anchor");
       await errorOf("NOT_FOUND", () => createBundle({ touchstone: forgetful, batches, firstSeq: 3n, count: 2n }));
+    }
+  });
+
+  it("are not refused by a node that makes up events, nor made with it", async () => {
+    const { logs, bundle, touchstone } = await loadFixture(deployBundle);
+    const { batches } = logs.p256;
+    for (const place of [0, 1, 2]) {
+      const getMade = (log: Log): Log => {
+        const { transactionHash, blockHash, blockNumber, removed, address, topics, index, transactionIndex } = log;
+        const where = { transactionHash, blockHash, blockNumber, removed, address, topics, index, transactionIndex };
+        // The second of three words is the root of the batch.
+        const data = concat([dataSlice(log.data, 0, 32), id("made up"), dataSlice(log.data, 64)]);
+        return new Log({ ...where, data }, ethers.provider);
+      };
+      const getLogs: Provider["getLogs"] = async (filter) =>
+        (await ethers.provider.getLogs(filter)).map((log, at) => (at === place ? getMade(log) : log));
+      const lying = touchstone.connect(providerWith({ getLogs }));
+      const { ok, levels } = await verifyBundle({ bundle, touchstone: lying });
+      expect(ok).to.equal(false);
+      expect(levels.chain).to.include({ status: "Unchecked", reason: "CHAIN_FAILED" });
+      expect(levels.chain.message).to.contain("do not lead to the root of the log");
+      await errorOf("RPC_FAILED", () => createBundle({ touchstone: lying, batches, firstSeq: 3n, count: 2n }));
     }
   });
 
