@@ -26,6 +26,9 @@ import { anchorMessage } from "./typed-data.js";
 /** Seconds until which an anchor can be sent, unless told: a day, as gateways are offline at times. */
 const DEFAULT_VALID_FOR = 86_400n;
 
+/** Readings of one anchor, at most. */
+export const MAX_COUNT = 2n ** 32n;
+
 /** The top bit of a stream: set in the logs of fleets. */
 const FLEET_STREAM = 1n << 95n;
 
@@ -162,6 +165,11 @@ export function deviceLogId(options: { device: string; stream?: bigint }): strin
 export function fleetLogId(options: { fleet: string; stream?: bigint }): string {
   const stream = requireUint("stream", options.stream ?? 0n, 95);
   return logIdOf(requireAddress("fleet", options.fleet), FLEET_STREAM | stream);
+}
+
+/** Whether the governor and members of a fleet write the log; else a device does, and signs. */
+export function isFleetLog(logId: string): boolean {
+  return (BigInt(logId) & FLEET_STREAM) !== 0n;
 }
 
 /** Where a log ends; all zero for one never written. */

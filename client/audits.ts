@@ -1,4 +1,4 @@
-import type { Head } from "./anchors.js";
+import { isFleetLog, type Head } from "./anchors.js";
 import { openArchive, type Archive, type ArchivedBatches } from "./archives.js";
 import { requireHex, requireUint } from "./arguments.js";
 import { EVIDENCE_CODES, findingOf, type Finding } from "./audit-findings.js";
@@ -6,7 +6,7 @@ import { blockAt, latestBlock, type BlockPlace } from "./blocks.js";
 import type { Touchstone } from "./connect.js";
 import { TouchstoneError } from "./errors.js";
 import { readEvents, readKeyRotations } from "./events.js";
-import { createLogReplay, isOfFleet, type AuthorChange, type Expectations, type Totals } from "./log-replays.js";
+import { createLogReplay, type AuthorChange, type Expectations, type Totals } from "./log-replays.js";
 import { ask } from "./reverts.js";
 
 export type { ArchivedBatch, ArchivedBatches, ArchivedReading } from "./archives.js";
@@ -148,7 +148,7 @@ async function checkAuthors(options: {
 }): Promise<Finding[]> {
   const { touchstone, logId, authors, toBlock, signal } = options;
   const findings: Finding[] = [];
-  if (isOfFleet(logId)) {
+  if (isFleetLog(logId)) {
     for (const { index, from, to } of authors) {
       if (from !== undefined) findings.push(findingOf("AuthorChanged", index, { from, to, rotatedIn: undefined }));
     }

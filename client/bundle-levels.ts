@@ -1,6 +1,6 @@
 import { getBytes, hexlify } from "ethers";
 
-import { anchorLeaf, type AnchorRecord } from "./anchors.js";
+import { anchorLeaf, MAX_COUNT, type AnchorRecord } from "./anchors.js";
 import { peakHeight } from "./anchor-storage.js";
 import { commitmentOf, readingLeaf } from "./batches.js";
 import { recordIn, type BundleBatch, type ProofBundle } from "./bundle-format.js";
@@ -180,8 +180,7 @@ export function peakOf(bundle: ProofBundle, batch: BundleBatch): { height: numbe
 // ------------------------------------------------------------------ bytes
 
 const SALT_BYTES = 16;
-/** Readings of an anchor and their sequence numbers, as the contract bounds them. */
-const MAX_COUNT = 2n ** 32n;
+/** Sequence numbers, as the contract bounds them. */
 const MAX_SEQ = 2n ** 64n;
 
 /** Payloads and salts to commitments, these to leaves, and leaves to the root of each anchor. */

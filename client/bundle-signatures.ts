@@ -1,6 +1,6 @@
 import { Contract, dataLength, dataSlice, getAddress, isHexString, type Interface } from "ethers";
 
-import type { Anchor, AnchorRecord } from "./anchors.js";
+import { isFleetLog, type Anchor, type AnchorRecord } from "./anchors.js";
 import { recordIn, type BundleBatch, type ProofBundle, type SignedAnchor } from "./bundle-format.js";
 import {
   proved,
@@ -17,15 +17,8 @@ import { isValidProof, keyIdOf, Scheme, type KeyProof } from "./keys.js";
 import { ask } from "./reverts.js";
 import { anchorMessage, messageDigest, messageDomain, type TypedMessage } from "./typed-data.js";
 
-/** The top bit of the stream. */
-const FLEET_BIT = 1n << 95n;
 /** What a contract answers that takes a signature (ERC-1271). */
 const ERC1271_MAGIC = "0x1626ba7e";
-
-/** Whether members of a fleet write the log; else a device does, and signs. */
-export function isFleetLog(logId: string): boolean {
-  return (BigInt(logId) & FLEET_BIT) !== 0n;
-}
 
 // ------------------------------------------------------------------ checking
 

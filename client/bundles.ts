@@ -2,7 +2,7 @@ import { readFile, stat } from "node:fs/promises";
 
 import { hexlify } from "ethers";
 
-import type { AnchorRecord } from "./anchors.js";
+import { isFleetLog, type AnchorRecord } from "./anchors.js";
 import { requireAddress, requireHex, requireUint } from "./arguments.js";
 import type { Batch, Reading } from "./batches.js";
 import { latestBlock } from "./blocks.js";
@@ -26,7 +26,7 @@ import {
   type BytesLevel,
   type RangeLevel,
 } from "./bundle-levels.js";
-import { checkSignatures, isFleetLog, signedIn } from "./bundle-signatures.js";
+import { checkSignatures, signedIn } from "./bundle-signatures.js";
 import { checkState, fetchState, heightsOf, unavailable } from "./bundle-state.js";
 import type { Touchstone } from "./connect.js";
 import { TouchstoneError } from "./errors.js";

@@ -1,3 +1,4 @@
+import { MAX_COUNT } from "./anchors.js";
 import { readingsOf, timeOf } from "./audit-findings.js";
 import { requireAddress, requireHex, requireUint, ZERO_HASH } from "./arguments.js";
 import type { Measurement } from "./batches.js";
@@ -13,8 +14,6 @@ export const DEVICE_BATCH_FORMAT = 65_001;
 /** Bytes of the payload: `device20 ‖ stream12 ‖ firstSeq8 ‖ count8 ‖ tFirst6 ‖ tLast6 ‖ tree1 ‖ root32`, big-endian. */
 export const DEVICE_BATCH_BYTES = 93;
 
-/** As for an anchor. */
-const MAX_COUNT = 2n ** 32n;
 /** Streams above are those of fleets. */
 const STREAM_BITS = 95;
 

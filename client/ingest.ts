@@ -1,4 +1,4 @@
-import { head } from "./anchors.js";
+import { head, isFleetLog } from "./anchors.js";
 import { requireHex, requireUint, ZERO_HASH } from "./arguments.js";
 import { commitmentOf, createBatchBuilder, type Batch, type BatchBuilder, type Measurement } from "./batches.js";
 import { latestBlock } from "./blocks.js";
@@ -190,8 +190,6 @@ export interface Ingest {
   close(): Promise<void>;
 }
 
-/** The top bit of a stream: set in the logs of fleets. */
-const FLEET_STREAM = 1n << 95n;
 /** How far a clock may be ahead, in milliseconds; the contract has the same. */
 const CLOCK_TOLERANCE = 3_600_000n;
 const TIME_END = 2n ** 48n;
@@ -972,13 +970,13 @@ function requireLimits(limits: IngestLimits, cut: CutRules): IngestLimits {
 
 /** What one kind of log needs, the other has no use for. */
 function requireFitting(logId: string, { key, kind = "Data" }: IngestOptions): void {
-  const isFleetLog = (BigInt(logId) & FLEET_STREAM) !== 0n;
-  const allowed: readonly AnchorKind[] = isFleetLog ? ["Data", "Receipts", "AccessLog"] : ["Data"];
+  const isOfFleet = isFleetLog(logId);
+  const allowed: readonly AnchorKind[] = isOfFleet ? ["Data", "Receipts", "AccessLog"] : ["Data"];
   if (!allowed.includes(kind)) throw invalid("kind", kind, `this log takes ${allowed.join(", ")}`);
-  if (isFleetLog && key !== undefined) {
+  if (isOfFleet && key !== undefined) {
     throw invalid("key", key.id, `the log ${logId} is a fleet's: leave it out, or give the log of the device`);
   }
-  if (!isFleetLog && key === undefined) {
+  if (!isOfFleet && key === undefined) {
     throw invalid(
       "key",
       "none",

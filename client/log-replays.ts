@@ -1,7 +1,7 @@
 import { getBytes, hexlify } from "ethers";
 
 import { ZERO_HASH } from "./arguments.js";
-import { anchorLeaf, recordOf, type AnchorRecord, type Head } from "./anchors.js";
+import { anchorLeaf, isFleetLog, MAX_COUNT, recordOf, type AnchorRecord, type Head } from "./anchors.js";
 import { findingOf, type AnchorRule, type Finding, type FindingCode, type FindingFigures } from "./audit-findings.js";
 import type { BlockPlace } from "./blocks.js";
 import { TouchstoneError } from "./errors.js";
@@ -67,7 +67,6 @@ export interface LogState {
   root: string;
 }
 
-const MAX_COUNT = 2n ** 32n;
 const UINT64_END = 2n ** 64n;
 /** Milliseconds by which the contract lets a measurement be ahead of its block. */
 const CLOCK_TOLERANCE = 3_600_000n;
@@ -105,7 +104,7 @@ export function createLogReplay(options: { logId: string; expectations: Expectat
     block: 0,
     author: undefined,
   };
-  const isFleetLog = isOfFleet(logId);
+  const isOfFleet = isFleetLog(logId);
   /** Until an anchor is missing: what follows it cannot be checked against what came before. */
   let isWhole = true;
 
@@ -133,7 +132,7 @@ export function createLogReplay(options: { logId: string; expectations: Expectat
       end.index = record.index;
       end.reached = undefined;
     }
-    const breach = breachOf(record, end, { isFleetLog, block });
+    const breach = breachOf(record, end, { isOfFleet, block });
     if (breach !== undefined) refuse(breach);
     tree.append(getBytes(anchorLeaf(record)));
     checkTimes(record);
@@ -201,7 +200,7 @@ export function createLogReplay(options: { logId: string; expectations: Expectat
   function takeAuthor({ index, author }: AnchorRecord, block: number): void {
     if (author === end.author) return;
     // The members of a fleet take turns: only who was never there before is new.
-    if (!isFleetLog || !fleetAuthors.has(author)) {
+    if (!isOfFleet || !fleetAuthors.has(author)) {
       authors.push({ index, from: end.author, to: author, afterBlock: end.block, block });
     }
     fleetAuthors.add(author);
@@ -247,11 +246,6 @@ export function createLogReplay(options: { logId: string; expectations: Expectat
   return { take, finish };
 }
 
-/** Whether a log is one that a fleet's governor and members write. */
-export function isOfFleet(logId: string): boolean {
-  return BigInt(`0x${logId.slice(42)}`) >> 95n === 1n;
-}
-
 // ------------------------------------------------------------------ private
 
 /** What an anchor does not keep to, with what that asks for and what there is. */
@@ -272,7 +266,7 @@ function recordIn(event: TouchstoneEventNamed<"Anchored">): AnchorRecord | undef
 function breachOf(
   record: AnchorRecord,
   end: Ended,
-  { isFleetLog, block }: { isFleetLog: boolean; block: number },
+  { isOfFleet, block }: { isOfFleet: boolean; block: number },
 ): Breach | undefined {
   const { kind, firstSeq, count, tFirst, tLast, supersedes, freshBlock, freshState, root, timestamp } = record;
   const past = firstSeq + count;
@@ -282,7 +276,7 @@ function breachOf(
   const { nextSeq, lastMeasured } = end.reached ?? { nextSeq: undefined, lastMeasured: 0n };
   const rules: [boolean, ...Breach][] = [
     [timestamp >= end.timestamp, "TimestampInvalid", `at least ${end.timestamp}`, timestamp],
-    [isFleetLog || !FLEET_KINDS.includes(kind), "KindNotAllowed", "Data, Gap or Correction", kind],
+    [isOfFleet || !FLEET_KINDS.includes(kind), "KindNotAllowed", "Data, Gap or Correction", kind],
     [freshBlock < BigInt(block), "FreshBlockInvalid", `below ${block}`, freshBlock],
     [(freshBlock === 0n) === (freshState === "None"), "FreshBlockInvalid", "None without a block", freshState],
     [count >= 1n && count <= MAX_COUNT && past < UINT64_END, "CountInvalid", `1 to ${MAX_COUNT}`, count],
