@@ -156,9 +156,10 @@ export interface Ingest {
   /**
    * Corrects readings that are in the log. Both stay readable.
    *
-   * @param correction.supersedes Index of the anchor that has them.
+   * @param correction.supersedes Index of the anchor that has all of them: their batch, gap, or last correction.
    * @returns Index that its anchor has.
-   * @throws TouchstoneError INVALID_ARGUMENT.
+   * @throws TouchstoneError INVALID_ARGUMENT, also if the anchor does not have them; of one that is older than the spool, that
+   *         cannot be known.
    */
   correct(correction: { supersedes: bigint; firstSeq: bigint; readings: readonly Measurement[] }): Promise<bigint>;
   /** What is kept aside, from the first to the last. */
@@ -192,6 +193,8 @@ export interface Ingest {
 
 /** How far a clock may be ahead, in milliseconds; the contract has the same. */
 const CLOCK_TOLERANCE = 3_600_000n;
+/** Anchors that a message names, at most. */
+const SHOWN_ANCHORS = 8;
 const TIME_END = 2n ** 48n;
 const DEFAULT_VALID_FOR = 86_400n;
 /** What is valid for less is over before a chain has taken it. */
@@ -420,6 +423,7 @@ class RunningIngest implements Ingest {
     const end = firstSeq + BigInt(readings.length);
     if (end > this.#nextSeq)
       throw invalid("firstSeq", firstSeq, `only readings below ${this.#nextSeq} can be corrected`);
+    this.#requireHas(supersedes, firstSeq, end);
     const latest = this.#now() + CLOCK_TOLERANCE;
     const index = this.#nextIndex;
     this.#write(() => {
@@ -438,6 +442,25 @@ class RunningIngest implements Ingest {
       this.#addBatch({ index, ...content, firstReading, readings: readings.length, bytes }, seeds);
     });
     return index;
+  }
+
+  /** What a correction names has all that it corrects: else every audit finds it misdirected. */
+  #requireHas(supersedes: bigint, firstSeq: bigint, past: bigint): void {
+    const named = this.#spool.batch(supersedes);
+    // What came before the spool, only the chain knows.
+    if (named === undefined) return;
+    const pastNamed = named.firstSeq + named.count;
+    if (firstSeq >= named.firstSeq && past <= pastNamed) return;
+    const having = this.#spool
+      .batchesAmong(firstSeq, past, SHOWN_ANCHORS)
+      .map((batch) => `anchor ${batch.index} has ${batch.firstSeq} to ${batch.firstSeq + batch.count - 1n}`);
+    throw invalid(
+      "supersedes",
+      supersedes,
+      `anchor ${supersedes} has the readings ${named.firstSeq} to ${pastNamed - 1n}, and not all of ${firstSeq} to ` +
+        `${past - 1n}. Name one that has all that you correct, with a correction for each if they are several: ` +
+        (having.length === 0 ? "those that have them are not in the spool" : having.join(", ")),
+    );
   }
 
   // ---------------------------------------------------------------- looking

@@ -493,6 +493,12 @@ export class Spool {
     return this.#batches("WHERE readings > 0 AND first_seq <= ?1 AND first_seq + count > ?1 ORDER BY log_index", seq);
   }
 
+  /** The latest batches that have any of these readings, gaps and corrections too, in their order. */
+  batchesAmong(firstSeq: bigint, past: bigint, most: number): CutBatch[] {
+    const where = "WHERE first_seq < ? AND first_seq + count > ? ORDER BY log_index DESC LIMIT ?";
+    return this.#batches(where, past, firstSeq, most).reverse();
+  }
+
   /** The batch in which a reading was first anchored, or declared lost; corrections of it are others. */
   batchWith(seq: bigint): CutBatch | undefined {
     const where = "WHERE first_seq <= ? AND kind <> ? ORDER BY first_seq DESC, log_index DESC LIMIT 1";

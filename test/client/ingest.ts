@@ -400,6 +400,36 @@ describe("openIngest", () => {
     });
   });
 
+  it("refuses a correction of readings that the anchor it names does not have, and names those that do", async () => {
+    const { options } = await setUp();
+    const [a, b] = [Buffer.from("a"), Buffer.from("b")];
+    await using(options, async (ingest) => {
+      await ingest.append(readingsOf(payloadsOf(8)));
+      await ingest.declareGap({ firstSeq: 8n, count: 3n, tFirst: START + HOUR, tLast: START + HOUR });
+      expect(await ingest.correct({ supersedes: 1n, firstSeq: 5n, readings: readingsOf([a]) })).to.equal(3n);
+      const refused = async (supersedes: bigint, firstSeq: bigint, payloads: Buffer[], fix: string): Promise<void> => {
+        const given = { supersedes, firstSeq, readings: readingsOf(payloads) };
+        const error = await errorOf("INVALID_ARGUMENT", () => ingest.correct(given));
+        expect(error.details).to.deep.include({ argument: "supersedes", value: supersedes });
+        expect(error.message).to.contain(fix);
+      };
+      await refused(0n, 5n, [a], "anchor 0 has the readings 0 to 3");
+      await refused(0n, 5n, [a], "anchor 1 has 4 to 7, anchor 3 has 5 to 5");
+      await refused(0n, 3n, [a, b], "anchor 0 has 0 to 3, anchor 1 has 4 to 7");
+      await refused(3n, 5n, [a, b], "anchor 1 has 4 to 7, anchor 3 has 5 to 5");
+      await refused(1n, 9n, [a], "anchor 2 has 8 to 10");
+      expect(ingest.status()).to.deep.include({ nextIndex: 4n, readings: 9 });
+      expect(await ingest.correct({ supersedes: 3n, firstSeq: 5n, readings: readingsOf([b]) })).to.equal(4n);
+      expect(await ingest.correct({ supersedes: 2n, firstSeq: 9n, readings: readingsOf([a, b]) })).to.equal(5n);
+      await ingest.settle();
+    });
+    // What the log had before its spool was begun, the spool cannot know.
+    await using({ ...options, spool: fileIn("another") }, async (ingest) => {
+      expect(await ingest.correct({ supersedes: 1n, firstSeq: 4n, readings: readingsOf([a]) })).to.equal(6n);
+      await ingest.settle();
+    });
+  });
+
   it("keeps the order of what comes at the same time: readings, corrections and gaps", async () => {
     const { options, touchstone, logId } = await setUp();
     await using({ ...options, cut: { count: 3 } }, async (ingest) => {
