@@ -42,7 +42,7 @@ export interface AnchoringLimits {
   pollInterval: number;
   /** Milliseconds between two tries when someone has to do something first. */
   blockedInterval: number;
-  /** How often a request is sent again that failed for a reason that passes, before the state says so. */
+  /** How often a request is sent again that failed for a reason that passes, before all is looked at anew. */
   retries: number;
   /** Milliseconds before the first time; doubled each time. */
   retryDelay: number;
@@ -121,7 +121,13 @@ export class Anchoring {
   /** There is more to anchor. */
   wake(): void {
     this.#isWoken = true;
+    if (this.state === "Idle") this.#become("Anchoring");
     this.#wake();
+  }
+
+  /** A question failed for a reason that passes, and is asked again. */
+  delayed(cause: unknown): void {
+    if (!this.#isOver()) this.#become("Waiting", toTouchstoneError(cause));
   }
 
   /** Works until the signal ends it, or something is wrong that waiting does not mend: the state is then Failed. */
@@ -130,11 +136,10 @@ export class Anchoring {
     while (!this.#isOver()) {
       let delay = 0;
       try {
-        this.#isWoken = false;
         this.#known.clear();
         const step = await unlessAborted(this.#options.signal, this.#step());
         this.#failures = 0;
-        if (step === "idle") this.#become("Idle");
+        if (step === "idle" && !this.#isWoken) this.#become("Idle");
         else this.#become(this.#stuck === undefined ? "Anchoring" : "Waiting", this.#stuck);
         if (step !== "done") delay = step === "idle" ? Infinity : limits.pollInterval;
       } catch (cause) {
@@ -181,6 +186,7 @@ export class Anchoring {
 
   async #step(): Promise<Step> {
     const { touchstone, spool, outbox } = this.#options;
+    this.#isWoken = false;
     if (!this.#isChecked) await this.#ask(() => checkDeployment({ touchstone }));
     this.#isChecked = true;
     const open = spool.openAttempts(outbox.sender);

@@ -224,7 +224,9 @@ export async function openIngest(options: IngestOptions): Promise<Ingest> {
   requireNotAborted(options.signal);
   const ended = new AbortController();
   const signal = options.signal === undefined ? ended.signal : AbortSignal.any([ended.signal, options.signal]);
-  const persistence = { retries: limits.retries, retryDelay: limits.retryDelay, signal };
+  let anchoring: Anchoring | undefined;
+  const onRetry = (error: unknown): void => anchoring?.delayed(error);
+  const persistence = { retries: limits.retries, retryDelay: limits.retryDelay, signal, onRetry };
   const outbox = await openOutbox({ touchstone, persistence, maxFeePerGas: limits.maxFeePerGas });
   const spool = await openSpool({
     path: options.spool,
@@ -241,7 +243,8 @@ export async function openIngest(options: IngestOptions): Promise<Ingest> {
     const { fresh = false } = options;
     return new RunningIngest({ options, spool, logId, tree, limits, ended, signal }, (onChange) => {
       const parts = { touchstone, spool, outbox, logId, tree, key, confirmations, fresh, validFor };
-      return new Anchoring({ ...parts, limits, persistence, signal, onChange });
+      anchoring = new Anchoring({ ...parts, limits, persistence, signal, onChange });
+      return anchoring;
     });
   } catch (error) {
     spool.close();
@@ -310,6 +313,7 @@ class RunningIngest implements Ingest {
   #unanchored = { readings: 0, bytes: 0 };
   #nextSeq = 0n;
   #nextIndex = 0n;
+  #nextToSign = 0n;
   #lastMeasured = 0n;
 
   constructor(parts: Parts, startAnchoring: (onChange: () => void) => Anchoring) {
@@ -471,8 +475,8 @@ class RunningIngest implements Ingest {
 
   status(): IngestStatus {
     const { state, error, next, nextFinal } = this.#anchoring;
-    const { start, nextToSign } = this.#spool;
-    const { index } = start;
+    const { index } = this.#spool.start;
+    const nextToSign = this.#readSigned();
     return {
       readings: this.#length,
       pending: this.#pending,
@@ -545,6 +549,7 @@ class RunningIngest implements Ingest {
     clearTimeout(this.#age);
     this.#ended.abort();
     await this.#anchored;
+    this.#readSigned();
     this.#spool.close();
   }
 
@@ -803,6 +808,16 @@ class RunningIngest implements Ingest {
     this.#setAge();
     this.#tell();
     return result;
+  }
+
+  /** Index behind the last batch that is signed. */
+  #readSigned(): bigint {
+    try {
+      this.#nextToSign = this.#spool.nextToSign;
+    } catch {
+      // The spool is closed, or its disk has failed: it is what it was.
+    }
+    return this.#nextToSign;
   }
 
   /** Learns from the spool where everything stands. */

@@ -10,6 +10,8 @@ export interface Persistence {
   /** Milliseconds before the first time; doubled each time, up to 10 seconds, and varied by half. */
   retryDelay: number;
   signal?: AbortSignal | undefined;
+  /** Called with each failure after which it asks again. */
+  onRetry?: (error: unknown) => void;
 }
 
 const LONGEST_DELAY = 10_000;
@@ -32,6 +34,7 @@ export async function persist<T>(options: Persistence, question: () => Promise<T
       return await ask(question);
     } catch (error) {
       if (attempt >= options.retries || !isPassing(error)) throw error;
+      options.onRetry?.(error);
     }
     const delay = Math.min(LONGEST_DELAY, options.retryDelay * 2 ** attempt);
     // Whoever was turned away together does not come back together.

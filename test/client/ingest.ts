@@ -662,6 +662,49 @@ describe("openIngest", () => {
     });
   });
 
+  describe("says how it stands", () => {
+    it("as soon as there is something to anchor, and still when it was closed before it was", async () => {
+      const { options } = await setUp();
+      const ingest = await openIngest(options);
+      try {
+        expect((await ingest.settle()).state).to.equal("Idle");
+        await ingest.append(readingsOf(payloadsOf(4)));
+        expect(ingest.status().state).to.equal("Anchoring");
+      } finally {
+        await ingest.close();
+      }
+      expect(ingest.status().state).to.equal("Anchoring");
+      expect(ingest.status().batches).to.include({ cut: 1, anchored: 0 });
+    });
+
+    it("at the first failure that passes, while it asks again", async () => {
+      const { options, through } = await setUp();
+      let isDown = true;
+      let asked = 0;
+      const provider = providerWith({
+        getTransactionCount: (...given) => {
+          asked++;
+          return isDown
+            ? Promise.reject(Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" }))
+            : ethers.provider.getTransactionCount(...given);
+        },
+      });
+      const told: (string | undefined)[] = [];
+      const limits = { ...INGEST_HASTE, retries: 6, retryDelay: 200 };
+      const onProgress = ({ state, error }: IngestStatus): unknown => told.push(`${state} ${error?.code ?? ""}`);
+      await using({ ...options, touchstone: through(provider), limits, onProgress }, async (ingest) => {
+        await ingest.append(readingsOf(payloadsOf(4)));
+        await until(() => ingest.status().state === "Waiting");
+        expect(asked).to.equal(1);
+        expect(ingest.status().error?.code).to.equal("CHAIN_UNREACHABLE");
+        isDown = false;
+        const status = await ingest.settle();
+        expect(status).not.to.have.property("error");
+        expect(told).to.include("Waiting CHAIN_UNREACHABLE");
+      });
+    });
+  });
+
   describe("has signed again, with the same content,", () => {
     it("what waited longer than its deadline, under the same nonce", async () => {
       const { options, touchstone, logId, wallet } = await setUp();
