@@ -380,6 +380,10 @@ export class Anchoring {
       return;
     }
     this.#signed.delete(this.next);
+    const { key, logId } = this.#options;
+    if (key !== undefined && isContractError(error, "KeyProofInvalid") && error.args.keyId !== key.id) {
+      throw wrongKey(error, key.id, logId);
+    }
     throw error;
   }
 
@@ -668,6 +672,24 @@ function conflict(batch: CutBatch | undefined, record: AnchoredRecord, field: st
       "same log. Find it and stop it, and give this spool's readings to a new spool, which goes on where the log ends now.",
     { details: { logId, index, field, found: root, ours: batch?.root, author } },
   );
+}
+
+function wrongKey(
+  refusal: ContractRevertError & { args: { keyId: string } },
+  key: string,
+  logId: string,
+): ContractRevertError {
+  const { errorName, args, data } = refusal;
+  return new ContractRevertError({
+    errorName,
+    args,
+    data,
+    message:
+      `The ingest signs with the key ${key}, but the log ${logId} is of a device whose present key is ${args.keyId}: open it ` +
+      "with that one.",
+    details: { key, presentKey: args.keyId, logId },
+    cause: refusal,
+  });
 }
 
 function stuck({ nonce, hash }: SpooledAttempt, sender: string, patience: number): TouchstoneError {

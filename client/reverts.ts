@@ -22,10 +22,12 @@ export class ContractRevertError extends TouchstoneError {
     args: Readonly<Record<string, unknown>>;
     data: string;
     message: string;
+    /** What else the message speaks of. */
+    details?: Record<string, unknown>;
     cause?: unknown;
   }) {
     const { errorName, args, data, message, cause } = options;
-    super("CONTRACT_REVERTED", message, { details: { errorName, args, data }, cause });
+    super("CONTRACT_REVERTED", message, { details: { ...options.details, errorName, args, data }, cause });
     this.errorName = errorName;
     this.args = args;
     this.data = data;

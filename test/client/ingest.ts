@@ -844,11 +844,17 @@ describe("openIngest", () => {
     });
 
     it("the key is another device's", async () => {
-      const { options } = await setUp();
-      await using({ ...options, key: createP256Key() }, async (ingest) => {
+      const { options, logId, p256Device } = await setUp();
+      const key = createP256Key();
+      await using({ ...options, key }, async (ingest) => {
         await ingest.append(readingsOf(payloadsOf(4)));
         await until(() => ingest.status().state === "Blocked");
-        expect(ingest.status().error).to.include({ errorName: "KeyProofInvalid" });
+        const { error } = ingest.status();
+        expect(error).to.include({ code: "CONTRACT_REVERTED", errorName: "KeyProofInvalid" });
+        expect(error?.details).to.include({ key: key.id, presentKey: p256Device.id, logId });
+        expect(error?.message)
+          .to.contain(`signs with the key ${key.id}`)
+          .and.to.contain(`present key is ${p256Device.id}: open it with that one`);
       });
     });
 
