@@ -195,6 +195,9 @@ export interface Ingest {
 const CLOCK_TOLERANCE = 3_600_000n;
 /** Anchors that a message names, at most. */
 const SHOWN_ANCHORS = 8;
+/** March 1973. What is below is no time in milliseconds, but one in seconds, or of a clock that was never set. */
+const TIME_BEGIN = 10n ** 11n;
+const TOO_EARLY = "is before March 1973: give Unix milliseconds, not seconds, of a clock that is set";
 const TIME_END = 2n ** 48n;
 const DEFAULT_VALID_FOR = 86_400n;
 /** What is valid for less is over before a chain has taken it. */
@@ -436,6 +439,7 @@ class RunningIngest implements Ingest {
       const firstReading = this.#length + 1;
       for (const reading of readings) {
         const { measuredAt, payload, contentFormat = 0 } = reading;
+        if (measuredAt < TIME_BEGIN) throw invalid("measuredAt", measuredAt, `it ${TOO_EARLY}`);
         if (measuredAt > latest) throw invalid("measuredAt", measuredAt, "it is more than an hour ahead of the clock");
         this.#spool.append(++this.#length, { measuredAt, payload, contentFormat });
         builder.add(reading);
@@ -727,6 +731,9 @@ class RunningIngest implements Ingest {
     if (measuredAt < 0n || measuredAt >= TIME_END) {
       const message = `measuredAt: ${measuredAt} is no time of a reading: give Unix milliseconds below 2^48.`;
       return { code: "READING_INVALID", message, raw };
+    }
+    if (measuredAt < TIME_BEGIN) {
+      return { code: "READING_INVALID", message: `measuredAt: ${measuredAt} ${TOO_EARLY}.`, raw, measuredAt };
     }
     if (payload.length > this.#limits.payloadBytes) {
       const most = this.#limits.payloadBytes;

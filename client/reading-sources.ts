@@ -14,7 +14,7 @@ import { pause, requireNotAborted } from "./retries.js";
 export interface SourceReading {
   /** Whatever the source needs to go on exactly behind this reading. */
   readonly position: string;
-  /** Unix milliseconds. */
+  /** Unix milliseconds, from 10^11, which is March 1973: what is below is kept aside as one of seconds. */
   readonly measuredAt: bigint;
   /** The exact bytes: they are hashed as they are. */
   readonly payload: Uint8Array;

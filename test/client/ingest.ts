@@ -288,7 +288,9 @@ describe("openIngest", () => {
         at(8, 2n ** 48n),
         { ...at(9, START + 5000n), contentFormat: 70_000 },
         { ...at(10, START + 5000n), payload: Buffer.alloc(101) },
-        at(11, START + 5000n, "good"),
+        at(11, START / 1000n),
+        at(12, 10n ** 11n - 1n),
+        at(13, START + 5000n, "good"),
       ];
       const source: ReadingSource = {
         name: "mixed",
@@ -300,7 +302,7 @@ describe("openIngest", () => {
       const limits = { ...INGEST_HASTE, payloadBytes: 100 };
       await using({ ...options, limits, now: () => clock }, async (ingest) => {
         const status = await ingest.run(source);
-        expect(status).to.deep.include({ readings: 5, aside: 7 });
+        expect(status).to.deep.include({ readings: 5, aside: 9 });
         const payloads = [...payloadsOf(4), Buffer.from("good")];
         await expectLog({ touchstone, logId, ingest, payloads });
         const kept = [...ingest.aside()];
@@ -312,6 +314,8 @@ describe("openIngest", () => {
           [5, "READING_INVALID", "8"],
           [6, "READING_INVALID", "9"],
           [7, "READING_INVALID", "10"],
+          [8, "READING_INVALID", "11"],
+          [9, "READING_INVALID", "12"],
         ]);
         expect(Buffer.from(kept[0]!.raw).toString()).to.equal("as read \r");
         expect([...kept[2]!.raw]).to.deep.equal([0xff, 0]);
@@ -319,6 +323,20 @@ describe("openIngest", () => {
         expect(kept[2]!).not.to.have.property("measuredAt");
         expect(kept[0]!.message).to.contain(`${START + 3999n} is before ${START + 4000n}`);
         expect(kept[6]!.message).to.contain("101 bytes");
+        expect(kept[7]!.message).to.contain(`${START / 1000n} is before March 1973: give Unix milliseconds`);
+        expect(kept[7]!.measuredAt).to.equal(START / 1000n);
+      });
+    });
+
+    it("times in seconds, of a log that has nothing yet, too", async () => {
+      const { options } = await setUp();
+      const earliest = { measuredAt: 10n ** 11n, payload: Buffer.from("1973") };
+      await using(options, async (ingest) => {
+        const inSeconds = readingsOf(payloadsOf(2)).map((reading) => ({ ...reading, measuredAt: START / 1000n }));
+        expect(await ingest.append(inSeconds)).to.deep.equal({ added: 0, doubled: 0, aside: 2 });
+        expect(await ingest.append([earliest])).to.deep.equal({ added: 1, doubled: 0, aside: 0 });
+        const given = { supersedes: 0n, firstSeq: 0n, readings: inSeconds.slice(1) };
+        expect((await errorOf("INVALID_ARGUMENT", () => ingest.correct(given))).message).to.contain("milliseconds");
       });
     });
 
