@@ -999,7 +999,19 @@ function requireWhole(argument: string, value: number, least: number): void {
   throw invalid(argument, value, `give a whole number from ${least}`);
 }
 
+/** A name that is mistyped would leave what it is to limit as it is. */
+function requireKnown(argument: string, given: object, known: readonly string[]): void {
+  const unknown = Object.keys(given).find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  const name = `${argument}.${unknown}`;
+  throw new TouchstoneError("INVALID_ARGUMENT", `${name}: there is no such name: give ${known.join(", ")}.`, {
+    details: { argument: name, known },
+  });
+}
+
 function requireLimits(limits: IngestLimits, cut: CutRules): IngestLimits {
+  requireKnown("limits", limits, [...Object.keys(INGEST_LIMITS), "maxFeePerGas", "diskBytes"]);
+  requireKnown("cut", cut, ["count", "age", "alarm"]);
   for (const name of ["items", "bytes", "group", "waitingReadings", "waitingBytes", "payloadBytes"] as const) {
     requireWhole(`limits.${name}`, limits[name], 1);
   }

@@ -934,6 +934,15 @@ describe("openIngest", () => {
         { ...options, limits: { diskBytes: 0 } },
       ];
       for (const given of refused) await errorOf("INVALID_ARGUMENT", () => openIngest(given));
+      for (const [given, argument, known] of [
+        [{ ...options, limits: { grup: 5 } }, "limits.grup", "group, "],
+        [{ ...options, limits: { count: 5 } }, "limits.count", "diskBytes"],
+        [{ ...options, cut: { counts: 5 } }, "cut.counts", "count, age, alarm"],
+      ] as const) {
+        const { details, message } = await errorOf("INVALID_ARGUMENT", () => openIngest(given as never));
+        expect(details).to.include({ argument });
+        expect(message).to.contain(`${argument}: `).and.to.contain(known);
+      }
       await errorOf("RUNNER_READ_ONLY", () =>
         openIngest({ ...options, touchstone: options.touchstone.connect(ethers.provider) }),
       );
