@@ -317,9 +317,13 @@ function fileSource(
   onHeader?: (header: Buffer) => void,
 ): ReadingSource {
   return {
-    name: options.name ?? "file",
+    name: nameOf(options),
     read: (after, signal) => readFileItems({ options, split, contentOf, onHeader, after, signal }),
   };
+}
+
+function nameOf({ name = "file" }: FileSourceOptions): string {
+  return name;
 }
 
 interface FilePlace {
@@ -372,11 +376,14 @@ class FileFault extends FileItem implements SourceFault {
 /** A file that is read from its beginning, or from behind a position in it. */
 class FileReader {
   readonly path: string;
+  /** Of the source. */
+  readonly name: string;
   readonly file: FileHandle;
   #head = Buffer.alloc(0);
 
-  constructor(path: string, file: FileHandle) {
+  constructor(path: string, name: string, file: FileHandle) {
     this.path = path;
+    this.name = name;
     this.file = file;
   }
 
@@ -404,12 +411,9 @@ class FileReader {
   async requireSame(position: FilePosition): Promise<void> {
     const { offset, tail } = position;
     const { size } = await this.file.stat();
-    if (size < offset) throw changed(this.path, `${offset} bytes of it were read before, and now it has ${size}`);
+    if (size < offset) throw changed(this, `${offset} bytes of it were read before, and now it has ${size}`);
     if (position.at === "end" && size > offset) {
-      throw changed(
-        this.path,
-        `its last line had no end when it was read, and it went on since, behind byte ${offset}`,
-      );
+      throw changed(this, `its last line had no end when it was read, and it went on since, behind byte ${offset}`);
     }
     // Short files are read until their end.
     for (let at = 0; at < Math.min(HEAD_BYTES, offset); at = this.#head.length) {
@@ -418,36 +422,39 @@ class FileReader {
     }
     const { buffer, bytesRead } = await this.readAt(offset - tail, tail);
     if (bytesRead === tail && this.digestAt(offset, buffer) === position.digest) return;
-    throw changed(this.path, `it has other bytes before byte ${offset} than when it was read`);
+    throw changed(this, `it has other bytes before byte ${offset} than when it was read`);
   }
 
   /** @throws TouchstoneError SOURCE_CHANGED if there is another file under its name, or it lost what it had. */
   async requireThere(offset: number): Promise<void> {
     const [mine, named] = [await this.file.stat(), await stat(this.path).catch(() => undefined)];
     if (mine.size < offset) {
-      throw changed(this.path, `${offset} bytes of it were read, and now it has ${mine.size}`);
+      throw changed(this, `${offset} bytes of it were read, and now it has ${mine.size}`);
     }
     if (named !== undefined && (named.ino !== mine.ino || named.dev !== mine.dev)) {
-      throw changed(this.path, "another file has its name now; the one before was read to its end");
+      throw changed(this, "another file has its name now; the one before was read to its end");
     }
   }
 }
 
-function changed(path: string, reason: string): TouchstoneError {
+/** A name for each file: what was read under one goes on with that file only. */
+function changed({ path, name }: FileReader, reason: string): TouchstoneError {
   return new TouchstoneError(
     "SOURCE_CHANGED",
-    `${path} is not the file that was read before: ${reason}. Give that file, or this one under another name of the source.`,
-    { details: { path } },
+    `${path} is not what was read before under the name "${name}" of this source, which was another file or had another ` +
+      `beginning: ${reason}. Give that file, or give this one a \`name\` of its own.`,
+    { details: { path, name } },
   );
 }
 
-function parsePosition(path: string, position: string): FilePosition {
+function parsePosition({ path, name }: FileReader, position: string): FilePosition {
   const [, offset, lines, tail, at, digest] = /^(\d+):(\d+):(\d+):(line|part|end):([0-9a-f]{32})$/.exec(position) ?? [];
   if (digest === undefined) {
     throw new TouchstoneError(
       "SOURCE_CHANGED",
-      `"${position}" is no position in a file, so ${path} was not what was read before: give the source another name.`,
-      { details: { path, position } },
+      `"${position}" is no position in a file, so ${path} is not what was read before under the name "${name}" of this source: ` +
+        "give this file a `name` of its own.",
+      { details: { path, name, position } },
     );
   }
   return {
@@ -487,8 +494,8 @@ async function* readFileItems(given: {
   const { path, follow = false, pollInterval = 250 } = options;
   const file = await opened(path);
   try {
-    const reader = new FileReader(path, file);
-    const start = after === undefined ? undefined : parsePosition(path, after);
+    const reader = new FileReader(path, nameOf(options), file);
+    const start = after === undefined ? undefined : parsePosition(reader, after);
     if (start !== undefined) await reader.requireSame(start);
     let offset = start?.offset ?? 0;
     let lines = start?.lines ?? 0;

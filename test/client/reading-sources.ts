@@ -141,7 +141,7 @@ describe("Sources of readings", () => {
             await change();
           }
         });
-        expect(error.details).to.deep.equal({ path: fileIn("lines") });
+        expect(error.details).to.deep.equal({ path: fileIn("lines"), name: "file" });
       }
     });
   });
@@ -157,8 +157,13 @@ describe("Sources of readings", () => {
       const changes = [content.slice(0, 60), content.replace("head", "HEAD"), content.replace("cc\n", "cx\n"), ""];
       for (const changed of changes) {
         await writeFile(path, changed);
-        await errorOf("SOURCE_CHANGED", () => all(source, after));
+        const { message, details } = await errorOf("SOURCE_CHANGED", () => all(source, after));
+        expect(details).to.deep.equal({ path, name: "file" });
+        expect(message).to.contain('under the name "file" of this source').and.to.contain("`name` of its own");
       }
+      const named = textLines({ path, name: "day 2", measuredAt: byNumber });
+      const { message } = await errorOf("SOURCE_CHANGED", () => all(named, after));
+      expect(message).to.contain('under the name "day 2" of this source');
       await writeFile(path, `${content}e\n`);
       expect((await all(source, after)).map(told)).to.deep.equal([
         [4n, "d"],
