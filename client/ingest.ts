@@ -831,13 +831,14 @@ class RunningIngest implements Ingest {
   #reload(): void {
     const spool = this.#spool;
     const { index, seq, lastMeasured } = spool.start;
+    // On a disk that has failed it throws here, and all stays as it was.
+    this.#length = spool.length;
     this.#nextIndex = index;
     this.#nextSeq = seq;
     this.#lastMeasured = lastMeasured;
     this.#firstPending = 1;
     this.#builder = undefined;
     this.#pendingBytes = 0;
-    this.#length = spool.length;
     this.#asides = spool.asides;
     const sequence = spool.lastOfSequence();
     if (sequence !== undefined) this.#moveBehind(sequence);
@@ -929,7 +930,11 @@ class RunningIngest implements Ingest {
 
   /** Something is other than before in the anchoring. */
   #changed(): void {
-    this.#weigh();
+    try {
+      this.#weigh();
+    } catch {
+      // The disk has failed, which is what is to be told.
+    }
     this.#tell();
   }
 

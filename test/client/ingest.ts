@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { DatabaseSync } from "node:sqlite";
 import { setTimeout } from "node:timers/promises";
 
 import { expect } from "chai";
@@ -893,6 +894,29 @@ describe("openIngest", () => {
       await using({ ...options, limits: { ...limits, diskBytes: 2_000_000 } }, async (ingest) => {
         await ingest.run(sourceOf(payloads));
         await expectLog({ touchstone, logId, ingest, payloads });
+      });
+    });
+
+    it("the disk fails: it ends, and still tells how it stood", async () => {
+      const { options, unsigned } = await setUp();
+      // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its object
+      const { exec } = DatabaseSync.prototype;
+      await using({ ...options, touchstone: unsigned }, async (ingest) => {
+        await ingest.append(readingsOf(payloadsOf(4)));
+        await until(() => ingest.status().state === "Blocked");
+        try {
+          DatabaseSync.prototype.exec = function (sql) {
+            if (sql.startsWith("BEGIN")) throw Object.assign(new Error("disk I/O error"), { errcode: 10 });
+            exec.call(this, sql);
+          };
+          await errorOf("SPOOL_FAILED", () => ingest.append(readingsOf(payloadsOf(1), 4)));
+        } finally {
+          DatabaseSync.prototype.exec = exec;
+        }
+        await until(() => ingest.status().state === "Failed");
+        expect(ingest.status().error?.code).to.equal("SPOOL_FAILED");
+        expect(ingest.status().batches).to.include({ cut: 1, signed: 1, anchored: 0 });
+        await errorOf("SPOOL_FAILED", () => ingest.settle());
       });
     });
 
