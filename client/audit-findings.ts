@@ -23,6 +23,8 @@ export interface FindingFigures {
 
   // ------------------------------------------------------------------ the log: what its author says
 
+  /** The log had no anchor: nobody wrote it, or another one is meant. */
+  Empty: { logId: string; block: number };
   /** Readings were declared lost. */
   Gap: {
     firstSeq: bigint;
@@ -53,7 +55,7 @@ export interface FindingFigures {
   /** The measurements ended longer before their block than allowed. Milliseconds, and the allowed seconds. */
   Late: { milliseconds: bigint; latestAfter: bigint };
   /** Nothing continued the log for longer than allowed. Unix seconds, and seconds. */
-  Silent: { from: bigint | undefined; to: bigint; seconds: bigint; longestSilence: bigint };
+  Silent: { from: bigint; to: bigint; seconds: bigint; longestSilence: bigint };
   /** Nothing was measured for longer than allowed, though no reading is missing. Unix milliseconds, and milliseconds. */
   Paused: { from: bigint; to: bigint; milliseconds: bigint; longestPause: bigint };
   /** The measurements end further ahead of their block than allowed: the clock is wrong. Milliseconds. */
@@ -147,6 +149,8 @@ const sentences: {
   ProvidersDisagree: ({ witness, field, expected, given }) =>
     `Node ${witness + 1} of the witnesses has ${given} as ${field} where the audited node has ${expected}: one of them is ` +
     "on another chain, or wrong.",
+  Empty: ({ logId, block }) =>
+    `Nobody had written the log ${logId} by block ${block}: check its id, its stream and the chain.`,
   Gap: ({ recovered, tFirst, tLast, ...range }) =>
     `${capitalised(readingsOf(range))}, measured from ${timeOf(tFirst)} to ${timeOf(tLast)}, ${was(range)} declared lost` +
     (recovered === 0n ? "." : `; ${recovered === range.count ? "all" : recovered} of them came back in corrections.`),
@@ -168,11 +172,9 @@ const sentences: {
   Late: ({ milliseconds, latestAfter }, index) =>
     `Anchor ${index} came ${durationOf(milliseconds / 1000n)} after its last measurement: ${durationOf(latestAfter)} are allowed.`,
   Silent: ({ from, to, seconds, longestSilence }, index) =>
-    from === undefined
-      ? "The log was never written."
-      : `Nothing continued the log from ${timeOf(from * 1000n)} to ${timeOf(to * 1000n)}` +
-        `${index === undefined ? ", where the audit ends" : ""}: ${durationOf(seconds)}, where ` +
-        `${durationOf(longestSilence)} are allowed.`,
+    `Nothing continued the log from ${timeOf(from * 1000n)} to ${timeOf(to * 1000n)}` +
+    `${index === undefined ? ", where the audit ends" : ""}: ${durationOf(seconds)}, where ` +
+    `${durationOf(longestSilence)} are allowed.`,
   Paused: ({ from, to, milliseconds, longestPause }) =>
     `Nothing was measured from ${timeOf(from)} to ${timeOf(to)}: ${durationOf(milliseconds / 1000n)}, where ` +
     `${durationOf(longestPause / 1000n)} are allowed.`,

@@ -227,6 +227,7 @@ export function createLogReplay(options: { logId: string; expectations: Expectat
 
   function finish({ block, head, root }: LogState): ReturnType<LogReplay["finish"]> {
     compare(head, root);
+    if (head.size === 0n && totals.anchors === 0n) add("Empty", undefined, { logId, block: block.number });
     for (const { index, firstSeq, count, tFirst, tLast } of gaps) {
       const recovered = corrections.within(firstSeq, firstSeq + count);
       totals.lost -= recovered;
@@ -235,9 +236,9 @@ export function createLogReplay(options: { logId: string; expectations: Expectat
     }
     totals.corrected = corrections.within(0n, UINT64_END);
     const { longestSilence } = expectations;
-    if (longestSilence !== undefined) {
-      const from = head.size === 0n ? undefined : head.lastAnchored;
-      const seconds = block.timestamp - head.lastAnchored;
+    if (longestSilence !== undefined && head.size > 0n) {
+      const from = head.lastAnchored;
+      const seconds = block.timestamp - from;
       if (seconds > longestSilence) add("Silent", undefined, { from, to: block.timestamp, seconds, longestSilence });
     }
     return { totals, findings, authors };

@@ -199,8 +199,8 @@ describe("auditLog", () => {
         });
       }
 
-      it("finds a silence that lasts until the audited block, and a log that was never written", async () => {
-        const { touchstone, logs, fleet, p256Device } = await loadLogs(cleanLogs);
+      it("finds a silence that lasts until the audited block", async () => {
+        const { touchstone, logs } = await loadLogs(cleanLogs);
         const { logId, written } = logs[kind];
         const from = written[3]!.at;
         await networkHelpers.time.increaseTo(from + PERIOD);
@@ -213,16 +213,24 @@ describe("auditLog", () => {
         expect((await audits.auditLog({ touchstone, logId, expectations: STRICT, toBlock })).findings).to.deep.equal(
           [],
         );
+      });
 
+      it("finds a log that nobody wrote, whatever it is told to expect", async () => {
+        const { touchstone, fleet, p256Device } = await loadLogs(cleanLogs);
         const stream = 9n;
         const unwritten =
           kind === "fleet"
             ? anchors.fleetLogId({ fleet, stream })
             : anchors.deviceLogId({ device: p256Device.id, stream });
-        const empty = await audits.auditLog({ touchstone, logId: unwritten, expectations: STRICT });
-        expect(codesOf(empty.findings)).to.deep.equal(["Silent -"]);
-        expect(empty).to.deep.include({ anchors: 0n, isProven: true, root: keccak256("0x") });
-        expect(empty.findings[0]!.message).to.equal("The log was never written.");
+        for (const expectations of [{}, STRICT]) {
+          const empty = await audits.auditLog({ touchstone, logId: unwritten, expectations });
+          const { number: block } = empty.block;
+          expect(shortOf(empty.findings)).to.deep.equal([["Empty", undefined, { logId: unwritten, block }, "error"]]);
+          expect(empty).to.deep.include({ anchors: 0n, isProven: true, root: keccak256("0x") });
+          expect(empty.findings[0]!.message).to.equal(
+            `Nobody had written the log ${unwritten} by block ${block}: check its id, its stream and the chain.`,
+          );
+        }
       });
 
       it("audits a log as it was at an earlier block", async () => {

@@ -103,7 +103,14 @@ describe("npx hardhat log", () => {
       expect(byDevice.out).to.contain(log.logId).and.contain("anchors   3 of 3");
       const byFleet = await audit({ logId: undefined, fleet });
       expect(byFleet.out).to.contain(anchors.fleetLogId({ fleet })).and.contain("anchors   0 of 0");
-      expect((await audit({ logId: undefined, fleet, longestSilence: "1d" })).success).to.equal(false);
+    });
+
+    it("fails when nobody wrote the log", async () => {
+      const { fleet } = written;
+      const { success, out, error } = await audit({ logId: undefined, fleet });
+      expect({ success, error }).to.deep.equal({ success: false, error: "" });
+      expect(out).to.contain("findings  1 error, 0 warnings");
+      expect(out).to.contain(`error     Empty: Nobody had written the log ${anchors.fleetLogId({ fleet })} by block `);
     });
 
     it("prints all of it for machines, at the block that was asked for", async () => {
