@@ -76,12 +76,15 @@ export async function checkState(
   }
   const where = `the log of the contract ${bundle.dataAnchor} after block ${log.block.number}, ${header.hash}`;
   if (blockHash === undefined) {
-    return unchecked("BLOCK_HASH_MISSING", `The anchors are in ${where}: compare this hash with one that you trust.`);
+    return unchecked(
+      "BLOCK_HASH_MISSING",
+      `By the bundle, the anchors are in ${where}: compare this hash with one that you trust.`,
+    );
   }
   if (options.dataAnchor === undefined) {
     return unchecked(
       "CONTRACT_MISSING",
-      `The anchors are in ${where}: compare the contract's address with one that you trust.`,
+      `By the bundle, the anchors are in ${where}: compare the contract's address with one that you trust.`,
     );
   }
   return proved(`The anchors are in ${where}. Whether the log corrects them by others, only its chain tells.`);

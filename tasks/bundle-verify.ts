@@ -30,12 +30,13 @@ const bundleVerify: NewTaskActionFunction<Arguments> = (args, hre): Promise<Outc
         ...(chainId !== undefined && { chainId }),
         signal,
       });
-    const { ok, levels } = isOffline(hre, args) ? await verify() : await withNode(hre, args, verify);
+    const offline = isOffline(hre, args);
+    const { ok, levels } = offline ? await verify() : await withNode(hre, args, verify);
     for (const [name, level] of Object.entries(levels)) console.log(lineOf(name, level));
     const { firstSeq, count } = bundle.range;
     const readings = `the readings ${firstSeq} to ${BigInt(firstSeq) + BigInt(count) - 1n} of the log ${bundle.logId}`;
     if (ok) {
-      console.log(`This proves ${readings}.`);
+      console.log(offline && blockHash === undefined ? signedAlone(readings) : `This proves ${readings}.`);
       return;
     }
     throw new TouchstoneError("BUNDLE_NOT_PROVED", `This does not prove ${readings}.`, { details: { levels } });
@@ -46,6 +47,14 @@ export default bundleVerify;
 function lineOf(name: string, { status, reason, message }: BundleLevel): string {
   const words = reason === undefined ? message : `${reason}: ${message}`;
   return `${name.padEnd(9)}  ${status.padEnd(9)}  ${words}`;
+}
+
+/** What is shown where there was nothing to check the chain by. */
+function signedAlone(readings: string): string {
+  return (
+    `This proves that the device signed ${readings}. That they were ever anchored is not shown: give --block-hash with ` +
+    "--data-anchor, or --network or --rpc."
+  );
 }
 
 /** Nobody is asked unless a node is named. */

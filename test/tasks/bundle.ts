@@ -90,12 +90,25 @@ describe("npx hardhat bundle", () => {
       expect(lines[5]).to.equal(`This proves the readings 3 to 17 of the log ${bundle.logId}.`);
     });
 
+    it("says that the device signed, and not that it was anchored, with neither hash nor node", async () => {
+      const words =
+        `This proves that the device signed the readings 3 to 17 of the log ${bundle.logId}. That they were ever anchored ` +
+        "is not shown: give --block-hash with --data-anchor, or --network or --rpc.";
+      for (const options of [{}, { dataAnchor, chainId: "31337" }]) {
+        const { success, out, error } = await verify(options);
+        expect({ success, error }).to.deep.equal({ success: true, error: "" });
+        expect(out.split("\n").at(-1)).to.equal(words);
+        expect(out).to.match(/^state +Unchecked +BLOCK_HASH_MISSING: By the bundle, the anchors are in the log /m);
+      }
+    });
+
     it("asks the chain that --network names", async () => {
       const { success, out, error } = await verifyOnChain(path("deployment.json"));
       expect({ success, error }).to.deep.equal({ success: true, error: "" });
       expect(out)
         .to.match(/^chain +Proved/m)
-        .and.match(/^state +Unchecked +BLOCK_HASH_MISSING: /m);
+        .and.match(/^state +Unchecked +BLOCK_HASH_MISSING: By the bundle, /m)
+        .and.match(/^This proves the readings 3 to 17 /m);
       const missing = await verifyOnChain(path("none.json"));
       expect(missing).to.include({ success: false, out: "" });
       expect(missing.error).to.match(/^FILE_MISSING: /);
@@ -117,7 +130,7 @@ describe("npx hardhat bundle", () => {
         [{ blockHash: `0x${"11".repeat(32)}` }, /^state +Refused +HEADER_MISMATCH/m],
         [{ blockHash, dataAnchor: `0x${"11".repeat(20)}` }, /^state +Refused +WRONG_CONTRACT/m],
         [{ blockHash, chainId: "1" }, /^state +Refused +WRONG_CHAIN/m],
-        [{ blockHash }, /^state +Unchecked +CONTRACT_MISSING: .*compare/m],
+        [{ blockHash }, /^state +Unchecked +CONTRACT_MISSING: By the bundle, .*compare/m],
       ];
       for (const [options, words] of others) {
         const { success, out, error } = await verify(options);
