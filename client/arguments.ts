@@ -66,6 +66,22 @@ export function requireUint(argument: string, value: bigint, bits: number): bigi
 }
 
 /**
+ * The number of a block.
+ *
+ * @throws TouchstoneError INVALID_ARGUMENT if it is none.
+ */
+export function requireBlock(argument: string, value: number): number {
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new TouchstoneError(
+    "INVALID_ARGUMENT",
+    `${argument}: ${shown(value)} is no number of a block: give 0 or more.`,
+    {
+      details: { argument, value },
+    },
+  );
+}
+
+/**
  * A name as the contracts take it: 32 bytes as 0x-prefixed hex.
  *
  * @param value 1 to 31 bytes of text, or 32 bytes as 0x hex.

@@ -1,6 +1,6 @@
 import { isFleetLog, type Head } from "./anchors.js";
 import { openArchive, type Archive, type ArchivedBatches } from "./archives.js";
-import { requireHex, requireUint } from "./arguments.js";
+import { requireBlock, requireHex, requireUint } from "./arguments.js";
 import { EVIDENCE_CODES, findingOf, type Finding } from "./audit-findings.js";
 import { blockAt, latestBlock, type BlockPlace } from "./blocks.js";
 import type { Touchstone } from "./connect.js";
@@ -76,7 +76,7 @@ export async function auditLog(options: AuditOptions): Promise<LogAudit> {
   const logId = requireHex("logId", options.logId, 32).toLowerCase();
   requireExpectations(expectations);
   const archive = options.batches === undefined ? NO_ARCHIVE : openArchive({ logId, batches: options.batches });
-  const toBlock = requireBlock(options.toBlock ?? (await latestBlock(touchstone.provider)));
+  const toBlock = requireBlock("toBlock", options.toBlock ?? (await latestBlock(touchstone.provider)));
   const block = await blockAt(touchstone.provider, toBlock);
   const { head, root } = await stateOf(touchstone, logId, toBlock);
 
@@ -230,11 +230,4 @@ function requireExpectations({ longestSilence, longestPause, latestAfter, longes
   for (const [name, value] of Object.entries({ longestSilence, longestPause, latestAfter, longestAhead })) {
     if (value !== undefined) requireUint(name, value, 64);
   }
-}
-
-function requireBlock(toBlock: number): number {
-  if (Number.isSafeInteger(toBlock) && toBlock >= 0) return toBlock;
-  throw new TouchstoneError("INVALID_ARGUMENT", `toBlock: ${toBlock} is no number of a block: give 0 or more.`, {
-    details: { toBlock },
-  });
 }

@@ -3,7 +3,7 @@ import { readFile, stat } from "node:fs/promises";
 import { hexlify } from "ethers";
 
 import { isFleetLog, type AnchorRecord } from "./anchors.js";
-import { requireAddress, requireHex, requireUint } from "./arguments.js";
+import { requireAddress, requireBlock, requireHex, requireUint } from "./arguments.js";
 import type { Batch, Reading } from "./batches.js";
 import { latestBlock } from "./blocks.js";
 import { checkChain, peakProver, readLog, requireWhole, type ChainLevel, type LoggedAnchor } from "./bundle-chain.js";
@@ -160,7 +160,7 @@ function logOf(batches: readonly Batch[], given: string | undefined): string {
 }
 
 async function blockOf(touchstone: Touchstone, number: number | undefined): Promise<{ number: number; hash: string }> {
-  const wanted = number ?? (await latestBlock(touchstone.provider));
+  const wanted = number === undefined ? await latestBlock(touchstone.provider) : requireBlock("block", number);
   const block = await ask(() => touchstone.provider.getBlock(wanted));
   if (block?.hash == null) {
     throw new TouchstoneError("NOT_FOUND", `The node has no block ${wanted}: give one that is mined.`, {
@@ -320,9 +320,10 @@ export async function verifyBundle(options: {
   const { touchstone, signal } = options;
   const blockHash = options.blockHash === undefined ? undefined : requireHex("blockHash", options.blockHash, 32);
   const given = options.dataAnchor === undefined ? undefined : requireAddress("dataAnchor", options.dataAnchor);
+  const chainId = options.chainId === undefined ? undefined : requireUint("chainId", options.chainId, 64);
   const expected = {
     dataAnchor: given ?? touchstone?.addresses.DataAnchor,
-    chainId: options.chainId ?? touchstone?.chainId,
+    chainId: chainId ?? touchstone?.chainId,
   };
   const bundle = parseBundle(options.bundle);
 

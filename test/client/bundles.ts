@@ -450,6 +450,10 @@ describe("Proof bundles", () => {
     });
     await errorOf("INVALID_ARGUMENT", () => verifyBundle({ bundle, blockHash: "0x11" }));
     await errorOf("INVALID_ARGUMENT", () => verifyBundle({ bundle, dataAnchor: "nobody" }));
+    for (const chainId of [31337, "31337", -1n, null] as bigint[]) {
+      const { message } = await errorOf("INVALID_ARGUMENT", () => verifyBundle({ bundle, chainId }));
+      expect(message).to.match(/^chainId: .* give a bigint/);
+    }
     await errorOf("BUNDLE_INVALID", () => verifyBundle({ bundle: undefined }));
   });
 
@@ -807,6 +811,13 @@ describe("Proof bundles", () => {
     const stranger = buildBatch({ logId: p256.logId, firstSeq: 0n, readings: first!.readings });
     await errorOf("NOT_FOUND", make({ batches: [stranger, ...batches.slice(1)] }));
     await errorOf("NOT_FOUND", make({ block: 10_000 }));
+    for (const block of [-1, 1.5, NaN, 2n, "1", null] as number[]) {
+      expect((await errorOf("INVALID_ARGUMENT", make({ block }))).message).to.match(
+        /^block: .* is no number of a block/,
+      );
+    }
+    await errorOf("INVALID_ARGUMENT", make({ firstSeq: 0 as unknown as bigint }));
+    await errorOf("INVALID_ARGUMENT", make({ count: 5 as unknown as bigint }));
     await errorOf("CANCELLED", make({ signal: AbortSignal.abort() }));
     // A range of lost readings has no batch.
     const { bundle } = await make({ batches: [], logId: p256.logId, firstSeq: 13n, count: 3n })();
