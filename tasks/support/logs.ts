@@ -58,8 +58,14 @@ export async function withNodes<T>(
   const deploymentFile = deployment === undefined ? {} : { deploymentFile: deployment };
   if (rpc === undefined) {
     const connection = await hre.network.create();
+    const { networkName, networkConfig } = connection;
     try {
-      return await act(await connectTouchstone({ runner: connection.ethers.provider, ...deploymentFile }), []);
+      const touchstone = await connectTouchstone({ runner: connection.ethers.provider, ...deploymentFile }).catch(
+        (error: unknown) => {
+          throw networkConfig.type === "edr-simulated" ? onNewChain(error, networkName, deployment) : error;
+        },
+      );
+      return await act(touchstone, []);
     } finally {
       await connection.close();
     }
@@ -102,6 +108,19 @@ export function parseNumber(name: string, value: string | undefined): bigint | u
   });
 }
 
+/** A network that Hardhat simulates begins with the task, so that nothing was deployed to it. */
+function onNewChain(error: unknown, network: string, deployment: string | undefined): unknown {
+  if (!(error instanceof TouchstoneError)) return error;
+  const { code, details } = error;
+  // A deployment's file that was named is missing whatever the network.
+  if (code !== "CONTRACT_MISSING" && (code !== "FILE_MISSING" || deployment !== undefined)) return error;
+  return new TouchstoneError(
+    code,
+    `The network "${network}" is a new chain of this task alone, on which there are no contracts: give --network or --rpc.`,
+    { details: { ...details, network }, cause: error },
+  );
+}
+
 /** ethers asks for the network until it gets an answer: without one it would never end. */
 async function providerAt(url: string): Promise<JsonRpcProvider> {
   const asking = newProvider(url);
@@ -115,7 +134,7 @@ async function providerAt(url: string): Promise<JsonRpcProvider> {
 
 function newProvider(url: string, options: JsonRpcApiProviderOptions = {}): JsonRpcProvider {
   if (!/^https?:\/\//i.test(url) || !URL.canParse(url)) {
-    throw new TouchstoneError("INVALID_ARGUMENT", `--rpc: "${url}" is no URL of a node: give https://….`, {
+    throw new TouchstoneError("INVALID_ARGUMENT", `--rpc: "${url}" is no URL of a node: give http://… or https://….`, {
       details: { rpc: url },
     });
   }

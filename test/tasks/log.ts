@@ -3,14 +3,17 @@ import { writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
 
 import { expect } from "chai";
+import { Network } from "ethers";
 
 import * as anchors from "../../client/anchors.js";
+import logAudit from "../../tasks/log-audit.js";
 import { loadFixture, networkHelpers, now } from "../support/chain.js";
 import { temporaryFolder } from "../support/folder.js";
 import { logWriter, PERIOD, type LogWriter } from "../support/audited-logs.js";
+import { providerWith } from "../support/provider.js";
 import { serveChain, type RpcServer } from "../support/rpc-server.js";
 import { deploySuite, type Suite } from "../support/suite.js";
-import { runTask, type TaskOutcome } from "../support/run-task.js";
+import { runAction, runTask, type TaskOutcome } from "../support/run-task.js";
 
 interface Written extends Suite {
   log: LogWriter;
@@ -171,7 +174,7 @@ describe("npx hardhat log", () => {
           { latestAfter: "1500ms" },
           'INVALID_ARGUMENT: --latest-after: "1500ms" is no duration: blocks tell whole seconds only.',
         ],
-        [{ rpc: "nowhere" }, 'INVALID_ARGUMENT: --rpc: "nowhere" is no URL of a node'],
+        [{ rpc: "nowhere" }, 'INVALID_ARGUMENT: --rpc: "nowhere" is no URL of a node: give http://… or https://….'],
         [{ rpc: "http://127.0.0.1:1,ws://127.0.0.1" }, "CHAIN_UNREACHABLE: "],
         [{ rpc: "ws://127.0.0.1:1" }, 'INVALID_ARGUMENT: --rpc: "ws://127.0.0.1:1" is no URL'],
         [{ rpc: "http://127.0.0.1:1" }, "CHAIN_UNREACHABLE: "],
@@ -185,8 +188,24 @@ describe("npx hardhat log", () => {
     });
 
     it("asks the network of Hardhat where no node is named", async () => {
+      const words =
+        'The network "default" is a new chain of this task alone, on which there are no contracts: give --network or --rpc.';
       const { success, error } = await audit({ rpc: undefined });
-      expect({ success, error: error.slice(0, 17) }).to.deep.equal({ success: false, error: "CONTRACT_MISSING:" });
+      expect({ success, error }).to.deep.equal({ success: false, error: `CONTRACT_MISSING: ${words}` });
+      const missing = await audit({ rpc: undefined, deployment: path("1.json") });
+      expect(missing.error)
+        .to.match(/^FILE_MISSING: /)
+        .and.contain(path("1.json"));
+    });
+
+    it("says to name a node where there is no deployment of the network of Hardhat", async () => {
+      const fresh = { create: () => connectionOf("edr-simulated") };
+      const args = { ...NO_OPTIONS, logId: written.log.logId };
+      const { success, error } = await runAction(logAudit, args, { network: fresh });
+      expect(success).to.equal(false);
+      expect(error).to.match(/^FILE_MISSING: The network "elsewhere" is a new chain .*: give --network or --rpc\.$/);
+      const other = await runAction(logAudit, args, { network: { create: () => connectionOf("http") } });
+      expect(other.error).to.match(/^FILE_MISSING: There is no deployment of the chain 4242 /);
     });
 
     it("ends with exit code 1 and its report alone on the command line", async function () {
@@ -235,6 +254,29 @@ describe("npx hardhat log", () => {
     });
   });
 });
+
+const NO_OPTIONS = {
+  device: undefined,
+  fleet: undefined,
+  stream: undefined,
+  rpc: undefined,
+  deployment: undefined,
+  toBlock: undefined,
+  longestSilence: undefined,
+  longestPause: undefined,
+  latestAfter: undefined,
+  longestAhead: undefined,
+  fresh: false,
+  complete: false,
+  json: false,
+};
+
+/** A network with a chain of which there is no deployment. */
+function connectionOf(type: string): Promise<object> {
+  const provider = providerWith({ getNetwork: () => Promise.resolve(new Network("elsewhere", 4242n)) });
+  const close = (): Promise<void> => Promise.resolve();
+  return Promise.resolve({ ethers: { provider }, networkName: "elsewhere", networkConfig: { type }, close });
+}
 
 function iso(milliseconds: bigint): string {
   return new Date(Number(milliseconds)).toISOString();
