@@ -39,8 +39,8 @@ export function requireHex(argument: string, value: string, bytes?: number): str
   const given =
     typeof value === "string" && isHexString(value) && value.length % 2 === 0 ? dataLength(value) : undefined;
   if (given === undefined || (bytes !== undefined && given !== bytes)) {
-    const wanted = bytes === undefined ? "whole bytes" : `${bytes} bytes`;
-    const found = given === undefined ? "is not hex" : `has ${given} bytes`;
+    const wanted = bytes === undefined ? "whole bytes" : bytesIn(bytes);
+    const found = given === undefined ? "is not hex" : `has ${bytesIn(given)}`;
     throw new TouchstoneError("INVALID_ARGUMENT", `${argument}: ${shown(value)} ${found}: give ${wanted} as 0x hex.`, {
       details: { argument, value, bytes },
     });
@@ -99,6 +99,11 @@ export function requireName(argument: string, value: string): string {
     `${argument}: "${value}" cannot be a name: give 1 to 31 bytes of text, or 32 bytes as 0x hex.`,
     { details: { argument, value } },
   );
+}
+
+/** "1 byte", "20 bytes". */
+export function bytesIn(count: number): string {
+  return count === 1 ? "1 byte" : `${count} bytes`;
 }
 
 function shown(value: unknown): string {

@@ -194,7 +194,11 @@ export function checkBytes(bundle: ProofBundle): BytesLevel {
     withheld += batch.readings.length - open;
   }
   const rest = withheld === 0 ? "" : `; of ${withheld} more the content was erased or is withheld`;
-  return { ...proved(`${disclosed} readings are what was anchored${rest}.`), disclosed, withheld };
+  return {
+    ...proved(`${disclosed === 1 ? "1 reading is" : `${disclosed} readings are`} what was anchored${rest}.`),
+    disclosed,
+    withheld,
+  };
 }
 
 function faultInBytes(bundle: ProofBundle, batch: BundleBatch, place: number): BundleLevel | undefined {
@@ -324,7 +328,9 @@ export function checkRange(bundle: ProofBundle, bytes: BundleLevel): RangeLevel 
   }
   const count = (spans: Span[]): bigint => spans.reduce((sum, span) => sum + span.count, 0n);
   const parts = [
-    `The readings ${bundle.range.firstSeq} to ${end - 1n} are all there`,
+    bundle.range.count === "1"
+      ? `The reading ${bundle.range.firstSeq} is there`
+      : `The readings ${bundle.range.firstSeq} to ${end - 1n} are all there`,
     ...(lost.length === 0 ? [] : [`but ${count(lost)} that were declared lost`]),
     ...(corrected.length === 0 ? [] : [`with corrections of ${count(corrected)}`]),
   ];

@@ -59,7 +59,9 @@ export async function checkSignatures(
   }
   const [first] = open;
   const rest = isAnchored ? "" : " That they were anchored, and when, only chain or state tell.";
-  return first ?? proved(`The key of the device ${device} signed all ${bundle.batches.length} anchors.${rest}`);
+  const { length } = bundle.batches;
+  const what = length === 1 ? "the one anchor" : `all ${length} anchors`;
+  return first ?? proved(`The key of the device ${device} signed ${what}.${rest}`);
 }
 
 /** @returns undefined if the author signed. */

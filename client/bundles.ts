@@ -380,7 +380,15 @@ export async function readBundle(path: string): Promise<ProofBundle> {
   if (bytes.length === 0) {
     throw new TouchstoneError("FILE_EMPTY", `${path} is empty: give a bundle.`, { details: { path } });
   }
-  return parseBundle(bytes.toString("utf8"));
+  try {
+    return parseBundle(bytes.toString("utf8"));
+  } catch (error) {
+    if (!(error instanceof TouchstoneError)) throw error;
+    throw new TouchstoneError(error.code, `${path}: ${error.message}`, {
+      details: { ...error.details, file: path },
+      cause: error,
+    });
+  }
 }
 
 /**

@@ -1,6 +1,6 @@
 import { MAX_COUNT } from "./anchors.js";
 import { readingsOf, timeOf } from "./audit-findings.js";
-import { requireAddress, requireHex, requireUint, ZERO_HASH } from "./arguments.js";
+import { bytesIn, requireAddress, requireHex, requireUint, ZERO_HASH } from "./arguments.js";
 import type { Measurement } from "./batches.js";
 import { nameOf, numberOf, treeHashes, type TreeHash } from "./enumerations.js";
 import { TouchstoneError } from "./errors.js";
@@ -79,7 +79,7 @@ export function encodeDeviceBatch(batch: DeviceBatch): Uint8Array {
 export function decodeDeviceBatch(payload: Uint8Array): DeviceBatch {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
   if (bytes.length !== DEVICE_BATCH_BYTES)
-    throw invalid(bytes, `it has ${bytes.length} bytes, not ${DEVICE_BATCH_BYTES}`);
+    throw invalid(bytes, `it has ${bytesIn(bytes.length)}, not ${DEVICE_BATCH_BYTES}`);
   const tree = bytes.readUInt8(60);
   if (tree >= treeHashes.length) throw invalid(bytes, `${tree} is no tree`);
   const batch: DeviceBatch = {

@@ -2,6 +2,7 @@ import { ECDH } from "node:crypto";
 
 import { getAddress } from "ethers";
 
+import { bytesIn } from "./arguments.js";
 import { TouchstoneError } from "./errors.js";
 import { toHex } from "./manifest-leaves.js";
 import { hashBytes } from "./merkle.js";
@@ -42,7 +43,7 @@ export function readFactoryKey(value: string): FactoryKey {
   if (FORMS[point.length]?.includes(point.readUInt8(0)) !== true) {
     throw invalid(
       value,
-      `has ${given.length} bytes and begins with ${hex.slice(0, 2)}: give 64 bytes qx ‖ qy, 65 bytes 04 ‖ qx ‖ qy or ` +
+      `has ${bytesIn(given.length)} and begins with ${hex.slice(0, 2)}: give 64 bytes qx ‖ qy, 65 bytes 04 ‖ qx ‖ qy or ` +
         "33 bytes compressed, which begin with 02 or 03.",
     );
   }

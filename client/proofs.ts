@@ -1,6 +1,6 @@
 import { dataLength } from "ethers";
 
-import { requireHex } from "./arguments.js";
+import { bytesIn, requireHex } from "./arguments.js";
 import { TouchstoneError } from "./errors.js";
 import { proofBy, type KeyProof, type Prover } from "./keys.js";
 import { ask } from "./reverts.js";
@@ -31,7 +31,7 @@ export async function askProof(argument: string, prover: Prover, message: TypedM
     if (dataLength(signature) !== 64) {
       throw new TouchstoneError(
         "INVALID_ARGUMENT",
-        `${argument}.signature: ${signature} has ${dataLength(signature)} bytes: give 64 bytes r ‖ s, as normalizeP256Signature ` +
+        `${argument}.signature: ${signature} has ${bytesIn(dataLength(signature))}: give 64 bytes r ‖ s, as normalizeP256Signature ` +
           "makes them of DER.",
         { details: { argument, signature } },
       );

@@ -1,4 +1,4 @@
-import { stat } from "node:fs/promises";
+import { open, realpath, stat } from "node:fs/promises";
 
 import { requireHex } from "./arguments.js";
 import { buildBatch, type Batch } from "./batches.js";
@@ -8,6 +8,8 @@ import { TouchstoneError } from "./errors.js";
 import { fileError } from "./files.js";
 import { openSpool, type CutBatch, type Spool } from "./spool.js";
 
+/** With this every database of SQLite begins. */
+const SQLITE_MAGIC = "SQLite format 3\0";
 /** Batches read from the database at once. */
 const BATCHES_AT_ONCE = 1_000;
 
@@ -81,14 +83,35 @@ export async function readSpooledBatches(options: {
   }
 }
 
-/** To open a spool that is not there would make one. */
+/** To open a spool that is not there would make one, and to open anything else would leave a lock next to it. */
 async function requireThere(path: string): Promise<void> {
   try {
-    if ((await stat(path)).size > 0) return;
+    const found = await stat(path);
+    // An ingest of this process would lose its locks if the file was opened beside it; where one is, the lock's file is too.
+    if (found.size > 0 && (await isThere(`${await realpath(path)}.lock`))) return;
+    // To open a pipe would be to wait for whoever writes to it; a directory says itself what it is.
+    if ((found.isFile() || found.isDirectory()) && (await isDatabase(path))) return;
   } catch (error) {
     throw fileError(path, error);
   }
   throw noSpool(path);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function isDatabase(path: string): Promise<boolean> {
+  const file = await open(path, "r");
+  try {
+    const { buffer } = await file.read(Buffer.alloc(SQLITE_MAGIC.length), 0, SQLITE_MAGIC.length, 0);
+    return buffer.toString("latin1") === SQLITE_MAGIC;
+  } finally {
+    await file.close();
+  }
 }
 
 function noSpool(path: string): TouchstoneError {

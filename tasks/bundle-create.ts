@@ -39,7 +39,8 @@ const bundleCreate: NewTaskActionFunction<Arguments> = (args, hre): Promise<Outc
       const { bundle, unsigned } = await createBundle({ ...options, withState: args.state });
       await writeBundle({ path: out, bundle, signal });
       const { number, hash } = bundle.log.block;
-      const what = `${range.count} readings from ${range.firstSeq} on`;
+      const what =
+        range.count === 1n ? `reading ${range.firstSeq}` : `${range.count} readings from ${range.firstSeq} on`;
       console.log(`${out} proves ${what}, as the log was after block ${number}, ${hash}.`);
       if (unsigned.length > 0) {
         console.log(`It has no signatures of the anchors ${unsigned.join(", ")}: another contract sent them.`);

@@ -1,6 +1,7 @@
 import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
 import type { NewTaskActionFunction } from "hardhat/types/tasks";
 
+import { readingsOf } from "../client/audit-findings.js";
 import { readBundle, verifyBundle, type BundleLevel, type VerifiedBundle } from "../client/bundles.js";
 import { TouchstoneError } from "../client/errors.js";
 import type { Touchstone } from "../client/connect.js";
@@ -34,7 +35,8 @@ const bundleVerify: NewTaskActionFunction<Arguments> = (args, hre): Promise<Outc
     const { ok, levels } = offline ? await verify() : await withNode(hre, args, verify);
     for (const [name, level] of Object.entries(levels)) console.log(lineOf(name, level));
     const { firstSeq, count } = bundle.range;
-    const readings = `the readings ${firstSeq} to ${BigInt(firstSeq) + BigInt(count) - 1n} of the log ${bundle.logId}`;
+    const range = readingsOf({ firstSeq: BigInt(firstSeq), count: BigInt(count) });
+    const readings = `the ${range} of the log ${bundle.logId}`;
     if (ok) {
       console.log(offline && blockHash === undefined ? signedAlone(readings) : `This proves ${readings}.`);
       return;

@@ -234,6 +234,13 @@ describe("The format of proof bundles", () => {
     const { message } = await errorOf("BUNDLE_INVALID", () => readBundle(path("large.json")));
     expect(message).to.contain(`${MAX_BUNDLE_BYTES + 1} bytes`);
     await writeFile(path("text.json"), "bundle");
-    await errorOf("BUNDLE_INVALID", () => readBundle(path("text.json")));
+    const text = await errorOf("BUNDLE_INVALID", () => readBundle(path("text.json")));
+    expect(text.message).to.contain(`${path("text.json")}: The text is no bundle: it is not JSON`);
+    await writeFile(path("field.json"), JSON.stringify({ ...bundle, version: 2 }));
+    const field = await errorOf("BUNDLE_INVALID", () => readBundle(path("field.json")));
+    expect(field.message).to.equal(
+      `${path("field.json")}: It is no bundle: version is not 1, the version that this client reads.`,
+    );
+    expect(field.details).to.deep.equal({ path: "version", file: path("field.json") });
   });
 });

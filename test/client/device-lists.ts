@@ -261,7 +261,7 @@ describe("readDeviceList", () => {
           [5, "is no JSON object"],
           [6, "is no JSON object"],
           [7, '"colour", "key" is unknown'],
-          [8, "has 1 bytes"],
+          [8, "has 1 byte and"],
           [8, "is not UTF-8"],
         ],
         lines.join("\n"),

@@ -144,10 +144,11 @@ describe("npx hardhat bundle", () => {
       await writeFile(path("other.json"), "{}");
       const wrong: [Record<string, unknown>, string][] = [
         [{ file: path("none.json") }, "FILE_MISSING: "],
-        [{ file: path("other.json") }, "BUNDLE_INVALID: "],
+        [{ file: path("other.json") }, `BUNDLE_INVALID: ${path("other.json")}: It is no bundle: `],
         [{ blockHash: "0x11" }, "INVALID_ARGUMENT: blockHash: "],
         [{ dataAnchor: "nobody" }, "INVALID_ARGUMENT: dataAnchor: "],
         [{ chainId: "one" }, 'INVALID_ARGUMENT: --chain-id: "one"'],
+        [{ rpc: "127.0.0.1:8545" }, '--rpc: "127.0.0.1:8545" is no URL of a node: give http://… or https://….'],
         [{ rpc: "ftp://node" }, "INVALID_ARGUMENT: --rpc: "],
         [{ rpc: "http://127.0.0.1:1" }, "CHAIN_UNREACHABLE: "],
         [{ deployment: path("deployment.json") }, "INVALID_ARGUMENT: --deployment is of no use without a node"],
@@ -230,6 +231,20 @@ describe("npx hardhat bundle", () => {
       expect(levels.range.corrected).to.deep.equal([{ firstSeq: 1n, count: 1n, index: 3n }]);
     });
 
+    it("speaks of a single reading, and a single anchor, as of one", async () => {
+      const { success, out } = await create({ firstSeq: "6", count: "1", state: true });
+      expect(success).to.equal(true);
+      expect(out).to.contain("bundle.json proves reading 6, as the log was");
+      const { log, dataAnchor } = await readBundle(path("bundle.json"));
+      const known = { blockHash: log.block.hash, dataAnchor };
+      const verified = await runTask(["bundle", "verify"], { file: path("bundle.json"), ...known });
+      expect(verified.out)
+        .to.contain("  1 reading is what was anchored.")
+        .and.contain(" signed the one anchor.")
+        .and.contain("  The reading 6 is there.")
+        .and.contain(`This proves the reading 6 of the log ${logId}.`);
+    });
+
     it("proves that all was lost, where there is no batch", async () => {
       expect(await create({ firstSeq: "4", count: "2" })).to.include({ success: true, error: "" });
       const bundle = await readBundle(path("bundle.json"));
@@ -256,6 +271,7 @@ describe("npx hardhat bundle", () => {
         [{ logId: "0x11" }, "INVALID_ARGUMENT: logId: "],
         [{ logId: `0x${"11".repeat(32)}` }, "SPOOL_MISMATCH: "],
         [{ spool: path("none.db") }, "FILE_MISSING: "],
+        [{ spool: path(".") }, "FILE_IS_DIRECTORY: "],
         [{ spool: path("empty.db") }, "SPOOL_INVALID: "],
         [{ spool: path("other.db") }, "SPOOL_INVALID: "],
         [{ deployment: path("none.json") }, "FILE_MISSING: "],
@@ -268,7 +284,7 @@ describe("npx hardhat bundle", () => {
       }
       const files = await readdir(path("."));
       expect(files).not.to.include("bundle.json");
-      expect(files).not.to.include("none.db");
+      expect(files.filter((file) => /^(none|empty|other)\.db./.test(file) || file === "none.db")).to.deep.equal([]);
     });
 
     it("leaves a spool alone that an ingest works with", async () => {
