@@ -24,7 +24,10 @@ import { deadlineIn, send, type SendOptions, type Sent } from "./transactions.js
 import { anchorMessage } from "./typed-data.js";
 
 /** Seconds until which an anchor can be sent, unless told: a day, as gateways are offline at times. */
-const DEFAULT_VALID_FOR = 86_400n;
+export const DEFAULT_VALID_FOR = 86_400n;
+
+/** Milliseconds by which a measurement may be ahead of its anchor's block. */
+export const CLOCK_TOLERANCE = 3_600_000n;
 
 /** Readings of one anchor, at most. */
 export const MAX_COUNT = 2n ** 32n;
@@ -71,6 +74,9 @@ export interface AnchorRecord {
   /** The key or account that appended it. */
   author: string;
 }
+
+/** What an anchor commits to, however often it is signed. */
+export type AnchorContent = Omit<AnchorRecord, "freshBlock" | "freshState" | "timestamp" | "author">;
 
 /** Where a log ends. */
 export interface Head {
@@ -257,7 +263,27 @@ export async function newCorrection(
 ): Promise<Anchor> {
   const { touchstone, batch } = options;
   const { size } = await head({ touchstone, logId: batch.logId });
-  return anchorOf(options, size, { ...batch, kind: "Correction", supersedes: options.supersedes });
+  return newAnchorAt(options, size, { ...batch, kind: "Correction", supersedes: options.supersedes });
+}
+
+/** The message of an anchor, of what it commits to and what is said with it when it is signed. */
+export function anchorOf(content: AnchorContent, said: Pick<Anchor, "freshBlock" | "freshHash" | "deadline">): Anchor {
+  const { logId, index, firstSeq, count, tFirst, tLast, supersedes, root: batchRoot } = content;
+  return {
+    logId,
+    index,
+    kind: numberOf(anchorKinds, content.kind),
+    tree: numberOf(treeHashes, content.tree),
+    firstSeq,
+    count,
+    tFirst,
+    tLast,
+    supersedes,
+    freshBlock: said.freshBlock,
+    freshHash: said.freshHash,
+    root: batchRoot,
+    deadline: said.deadline,
+  };
 }
 
 /** Signs an anchor with the key of the log's device. */
@@ -492,15 +518,10 @@ function logIdOf(subject: string, stream: bigint): string {
   return `${subject.toLowerCase()}${stream.toString(16).padStart(24, "0")}`;
 }
 
-type AnchorContent = Pick<
-  AnchorRecord,
-  "logId" | "kind" | "tree" | "firstSeq" | "count" | "tFirst" | "tLast" | "root"
-> & {
-  supersedes?: bigint;
-};
+type NewContent = Omit<AnchorContent, "index" | "supersedes"> & { supersedes?: bigint };
 
 /** At the end of the log, which it must continue. */
-async function appended(options: NewAnchorOptions, content: AnchorContent): Promise<Anchor> {
+async function appended(options: NewAnchorOptions, content: NewContent): Promise<Anchor> {
   const { logId, firstSeq } = content;
   const { size, nextSeq } = await head({ touchstone: options.touchstone, logId });
   if (firstSeq !== nextSeq) {
@@ -511,25 +532,14 @@ async function appended(options: NewAnchorOptions, content: AnchorContent): Prom
       { details: { logId, nextSeq, firstSeq } },
     );
   }
-  return anchorOf(options, size, content);
+  return newAnchorAt(options, size, content);
 }
 
-async function anchorOf(options: NewAnchorOptions, index: bigint, content: AnchorContent): Promise<Anchor> {
+async function newAnchorAt(options: NewAnchorOptions, index: bigint, content: NewContent): Promise<Anchor> {
   const { touchstone, validFor = DEFAULT_VALID_FOR } = options;
-  return checkedAnchor({
-    logId: content.logId,
-    index,
-    kind: numberOf(anchorKinds, content.kind),
-    tree: numberOf(treeHashes, content.tree),
-    firstSeq: content.firstSeq,
-    count: content.count,
-    tFirst: content.tFirst,
-    tLast: content.tLast,
-    supersedes: content.supersedes ?? 0n,
-    ...(await freshBlockOf(options)),
-    root: content.root,
-    deadline: await deadlineIn(touchstone, validFor),
-  });
+  const fresh = await freshBlockOf(options);
+  const deadline = await deadlineIn(touchstone, validFor);
+  return checkedAnchor(anchorOf({ supersedes: 0n, ...content, index }, { ...fresh, deadline }));
 }
 
 /** The latest block if it is to be named, else none. */
@@ -658,7 +668,8 @@ export function structOf(record: AnchorRecord): IDataAnchor.AnchorRecordStruct {
   };
 }
 
-function leavesOf(anchors: readonly AnchorRecord[]): Uint8Array {
+/** The leaves of a log's tree, 32 bytes each, one after the other. */
+export function leavesOf(anchors: readonly AnchorRecord[]): Uint8Array {
   const leaves = new Uint8Array(anchors.length * HASH_BYTES);
   for (const [place, record] of anchors.entries()) leaves.set(getBytes(anchorLeaf(record)), place * HASH_BYTES);
   return leaves;

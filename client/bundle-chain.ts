@@ -1,6 +1,6 @@
 import { getBytes, hexlify } from "ethers";
 
-import { anchorLeaf, recordOf, type AnchorRecord } from "./anchors.js";
+import { anchorLeaf, leavesOf, recordOf, type AnchorRecord } from "./anchors.js";
 import { peakHeight } from "./anchor-storage.js";
 import { latestBlock } from "./blocks.js";
 import { recordIn, type ProofBundle } from "./bundle-format.js";
@@ -92,8 +92,7 @@ function eventsMissing(logId: string, index: number): TouchstoneError {
 
 /** Makes proofs from anchors to the peaks of their log; builds each peak once, when it is first asked for. */
 export function peakProver(records: readonly AnchorRecord[]): (index: bigint) => string[] {
-  const leaves = new Uint8Array(records.length * HASH_BYTES);
-  for (const [place, record] of records.entries()) leaves.set(getBytes(anchorLeaf(record)), place * HASH_BYTES);
+  const leaves = leavesOf(records);
   const trees = new Map<number, MerkleTree>();
   return (index) => {
     const height = peakHeight(index, BigInt(records.length));

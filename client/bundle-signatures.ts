@@ -1,6 +1,6 @@
 import { Contract, dataLength, dataSlice, getAddress, isHexString, type Interface } from "ethers";
 
-import { isFleetLog, type Anchor, type AnchorRecord } from "./anchors.js";
+import { anchorOf, isFleetLog, type Anchor, type AnchorRecord } from "./anchors.js";
 import { recordIn, type BundleBatch, type ProofBundle, type SignedAnchor } from "./bundle-format.js";
 import {
   proved,
@@ -12,7 +12,6 @@ import {
   type Expectation,
 } from "./bundle-levels.js";
 import type { Touchstone } from "./connect.js";
-import { anchorKinds, numberOf, treeHashes } from "./enumerations.js";
 import { isValidProof, keyIdOf, Scheme, type KeyProof } from "./keys.js";
 import { ask } from "./reverts.js";
 import { anchorMessage, messageDigest, messageDomain, type TypedMessage } from "./typed-data.js";
@@ -142,29 +141,16 @@ async function isTaken(
 function messageOf(
   bundle: Pick<ProofBundle, "chainId" | "dataAnchor">,
   record: AnchorRecord,
-  signed: { freshHash: string; deadline: bigint | string },
+  signed: { freshHash: string; deadline: string },
 ): TypedMessage {
-  const { logId, index, firstSeq, count, tFirst, tLast, supersedes, freshBlock, root } = record;
   const domain = messageDomain({
     contract: "DataAnchor",
     chainId: BigInt(bundle.chainId),
     address: bundle.dataAnchor,
   });
-  return anchorMessage(domain, {
-    logId,
-    index,
-    kind: numberOf(anchorKinds, record.kind),
-    tree: numberOf(treeHashes, record.tree),
-    firstSeq,
-    count,
-    tFirst,
-    tLast,
-    supersedes,
-    freshBlock,
-    freshHash: signed.freshHash,
-    root,
-    deadline: signed.deadline,
-  });
+  const { freshBlock } = record;
+  const { freshHash, deadline } = signed;
+  return anchorMessage(domain, anchorOf(record, { freshBlock, freshHash, deadline: BigInt(deadline) }));
 }
 
 // ------------------------------------------------------------------ finding

@@ -1,14 +1,14 @@
 import { Transaction, type Block } from "ethers";
 
-import { recordOf, signAnchor, type Anchor } from "./anchors.js";
+import { anchorOf, recordOf, signAnchor, type Anchor } from "./anchors.js";
 import { ZERO_HASH } from "./arguments.js";
 import { latestBlock } from "./blocks.js";
 import { checkDeployment, type Touchstone } from "./connect.js";
-import { anchorKinds, numberOf, treeHashes, type TreeHash } from "./enumerations.js";
+import type { TreeHash } from "./enumerations.js";
 import { TouchstoneError } from "./errors.js";
 import { eventsIn, readEvents, type TouchstoneEventNamed } from "./events.js";
 import type { Key } from "./keys.js";
-import type { Fees, Outbox } from "./outbox.js";
+import { mostOf, outbidding, type Fees, type Outbox } from "./outbox.js";
 import { isPassing, pause, persist, type Persistence } from "./retries.js";
 import { ContractRevertError, isContractError, toTouchstoneError } from "./reverts.js";
 import type { CutBatch, Signed, Spool, SpooledAttempt } from "./spool.js";
@@ -421,24 +421,10 @@ export class Anchoring {
     return known;
   }
 
-  #anchorOf(batch: CutBatch, { freshBlock, freshHash, deadline }: Signed): Anchor {
-    const { logId, tree } = this.#options;
-    const { index, kind, firstSeq, count, tFirst, tLast, supersedes, root } = batch;
-    return {
-      logId,
-      index,
-      kind: numberOf(anchorKinds, kind),
-      tree: numberOf(treeHashes, kind === "Gap" ? "Keccak256" : tree),
-      firstSeq,
-      count,
-      tFirst,
-      tLast,
-      supersedes,
-      freshBlock,
-      freshHash,
-      root,
-      deadline,
-    };
+  #anchorOf(batch: CutBatch, signed: Signed): Anchor {
+    const { logId } = this.#options;
+    const tree = batch.kind === "Gap" ? "Keccak256" : this.#options.tree;
+    return anchorOf({ ...batch, logId, tree }, signed);
   }
 
   #callOf(batch: CutBatch, signed: Signed): string {
@@ -556,10 +542,9 @@ export class Anchoring {
     }
     const plan = await this.#plan(block);
     if (plan === undefined) return "wait";
-    const fees = above(await outbox.fees(), attempt);
+    const fees = outbidding(await outbox.fees(), attempt);
     const { maxFeePerGas: most } = this.#options.limits;
-    const offered = fees.type === 2 ? fees.maxFeePerGas : fees.gasPrice;
-    if (most !== undefined && offered > most) {
+    if (most !== undefined && mostOf(fees) > most) {
       this.#stuck = stuck(attempt, outbox.sender, this.#options.limits.patience);
       return "wait";
     }
@@ -619,21 +604,6 @@ interface Plan {
   gasLimit: bigint;
   firstIndex: bigint;
   count: number;
-}
-
-/** Enough more than an attempt offered for nodes to take it in its place. */
-function above(fees: Fees, attempt: SpooledAttempt): Fees {
-  const before = Transaction.from(attempt.transaction);
-  const raised = (old: bigint | null, now: bigint): bigint => {
-    const least = (old ?? 0n) + (old ?? 0n) / 8n + 1n;
-    return now > least ? now : least;
-  };
-  if (fees.type === 0) return { type: 0, gasPrice: raised(before.gasPrice, fees.gasPrice) };
-  return {
-    type: 2,
-    maxFeePerGas: raised(before.maxFeePerGas, fees.maxFeePerGas),
-    maxPriorityFeePerGas: raised(before.maxPriorityFeePerGas, fees.maxPriorityFeePerGas),
-  };
 }
 
 /** What an error of the anchoring means for it. */

@@ -1,4 +1,4 @@
-import { head, isFleetLog } from "./anchors.js";
+import { CLOCK_TOLERANCE, DEFAULT_VALID_FOR, head, isFleetLog } from "./anchors.js";
 import { requireHex, requireUint, ZERO_HASH } from "./arguments.js";
 import { commitmentOf, createBatchBuilder, type Batch, type BatchBuilder, type Measurement } from "./batches.js";
 import { latestBlock } from "./blocks.js";
@@ -191,15 +191,12 @@ export interface Ingest {
   close(): Promise<void>;
 }
 
-/** How far a clock may be ahead, in milliseconds; the contract has the same. */
-const CLOCK_TOLERANCE = 3_600_000n;
 /** Anchors that a message names, at most. */
 const SHOWN_ANCHORS = 8;
 /** March 1973. What is below is no time in milliseconds, but one in seconds, or of a clock that was never set. */
 const TIME_BEGIN = 10n ** 11n;
 const TOO_EARLY = "is before March 1973: give Unix milliseconds, not seconds, of a clock that is set";
 const TIME_END = 2n ** 48n;
-const DEFAULT_VALID_FOR = 86_400n;
 /** What is valid for less is over before a chain has taken it. */
 const LEAST_VALID_FOR = 60n;
 

@@ -1,7 +1,15 @@
 import { getBytes, hexlify } from "ethers";
 
 import { ZERO_HASH } from "./arguments.js";
-import { anchorLeaf, isFleetLog, MAX_COUNT, recordOf, type AnchorRecord, type Head } from "./anchors.js";
+import {
+  anchorLeaf,
+  CLOCK_TOLERANCE,
+  isFleetLog,
+  MAX_COUNT,
+  recordOf,
+  type AnchorRecord,
+  type Head,
+} from "./anchors.js";
 import { findingOf, type AnchorRule, type Finding, type FindingCode, type FindingFigures } from "./audit-findings.js";
 import type { BlockPlace } from "./blocks.js";
 import { TouchstoneError } from "./errors.js";
@@ -68,8 +76,6 @@ export interface LogState {
 }
 
 const UINT64_END = 2n ** 64n;
-/** Milliseconds by which the contract lets a measurement be ahead of its block. */
-const CLOCK_TOLERANCE = 3_600_000n;
 
 /** What the words of an event take up: see recordOf. */
 const SPAN_BITS = 224n;

@@ -71,6 +71,24 @@ export function transactionHash(transaction: string): string | undefined {
   return Transaction.from(transaction).hash ?? undefined;
 }
 
+/** Wei for one unit of gas, at most. */
+export function mostOf(fees: Fees): bigint {
+  return fees.type === 2 ? fees.maxFeePerGas : fees.gasPrice;
+}
+
+/** Fees that nodes take in place of an attempt: they replace what waits only by what offers a tenth or an eighth more. */
+export function outbidding(fees: Fees, attempt: Pick<Attempt, "transaction">): Fees {
+  const before = Transaction.from(attempt.transaction);
+  const raised = (old: bigint, now: bigint): bigint => {
+    const least = old + old / 8n + 1n;
+    return now > least ? now : least;
+  };
+  const most = raised(offeredBy(before), mostOf(fees));
+  if (fees.type === 0) return { type: 0, gasPrice: most };
+  const tip = raised(before.maxPriorityFeePerGas ?? 0n, fees.maxPriorityFeePerGas);
+  return { type: 2, maxFeePerGas: most, maxPriorityFeePerGas: tip > most ? most : tip };
+}
+
 /**
  * Opens the outbox of the account that Touchstone is connected with.
  *
@@ -151,19 +169,10 @@ export async function openOutbox(options: {
     nextNonce: async (block) => Math.max(await countAt("pending"), await countAt(block)),
     fees,
     async raisedFees(attempt) {
-      const [now, before] = [await fees(), Transaction.from(attempt.transaction)];
-      // Nodes replace what waits only by what offers a tenth or an eighth more.
-      const raised = (old: bigint | null, current: bigint): bigint => {
-        const least = (old ?? 0n) + (old ?? 0n) / 8n + 1n;
-        return current > least ? current : least;
-      };
-      const offered = before.maxFeePerGas ?? before.gasPrice;
-      if ((now.type === 2 ? now.maxFeePerGas : now.gasPrice) <= (offered ?? 0n)) return undefined;
-      const most = raised(offered, now.type === 2 ? now.maxFeePerGas : now.gasPrice);
-      if (maxFeePerGas !== undefined && most > maxFeePerGas) return undefined;
-      if (now.type === 0) return { type: 0, gasPrice: most };
-      const tip = raised(before.maxPriorityFeePerGas, now.maxPriorityFeePerGas);
-      return { type: 2, maxFeePerGas: most, maxPriorityFeePerGas: tip > most ? most : tip };
+      const now = await fees();
+      if (mostOf(now) <= offeredBy(Transaction.from(attempt.transaction))) return undefined;
+      const raised = outbidding(now, attempt);
+      return maxFeePerGas !== undefined && mostOf(raised) > maxFeePerGas ? undefined : raised;
     },
     async prepare({ fees: offered, ...call }) {
       const fields = { ...call, ...offered, chainId, value: 0n };
@@ -210,6 +219,10 @@ export async function openOutbox(options: {
       return receipt === null ? { kind: "settling", latest } : { kind: "mined", attempt: index, receipt };
     },
   };
+}
+
+function offeredBy({ maxFeePerGas, gasPrice }: Transaction): bigint {
+  return maxFeePerGas ?? gasPrice ?? 0n;
 }
 
 function requireSigner(runner: ContractRunner): Signer {
