@@ -14,18 +14,16 @@ import {
 } from "./enumerations.js";
 import type { Prover } from "./keys.js";
 import { askProof } from "./proofs.js";
+import { allPurposes, type Purpose } from "./purposes.js";
 import { ask } from "./reverts.js";
 import { deadlineIn, send, type SendOptions, type Sent } from "./transactions.js";
 import { devicePolicyMessage } from "./typed-data.js";
-
-/** The ids that a purpose can have, 0 to 31; what each means is agreed between owner and subjects. */
-export const allPurposes: readonly number[] = Array.from({ length: 32 }, (_, id) => id);
 
 /** What was granted last to one subject on one device. */
 export interface Grant {
   /** Empty if nothing was granted, or it was revoked. */
   permissions: Permission[];
-  purposes: number[];
+  purposes: Purpose[];
   /** Unix seconds of the first moment it holds. */
   notBefore: bigint;
   /** Unix seconds of the first moment it no longer holds. */
@@ -46,7 +44,7 @@ export interface PolicyHalf {
   /** What everyone may read. */
   publicRead: Permission[];
   /** What grants and public reads may serve. */
-  purposes: number[];
+  purposes: Purpose[];
 }
 
 /** A device's policy: both halves must allow. */
@@ -64,7 +62,7 @@ export interface Limits {
   /** What everyone may read; nothing unless told. */
   publicRead?: readonly ReadPermission[];
   /** What grants and public reads may serve; every purpose unless told. */
-  purposes?: readonly number[];
+  purposes?: readonly Purpose[];
 }
 
 /** The message by which a device limits what can be shared of it; the device signs it. */
@@ -93,7 +91,7 @@ export interface Explanation {
 /**
  * Makes the grant of a subject on a device exactly this. By the owner's governor.
  *
- * @param options.purposes Ids from 0 to 31, at least one.
+ * @param options.purposes What for, at least one.
  * @param options.notBefore Unix seconds; at once unless told.
  * @param options.expiry Unix seconds of the first moment it no longer holds.
  * @param options.termsHash 32 bytes: hash of the agreement it is given under; none unless told.
@@ -103,7 +101,7 @@ export async function grant(
     device: string;
     subject: string;
     permissions: readonly GrantablePermission[];
-    purposes: readonly number[];
+    purposes: readonly Purpose[];
     notBefore?: bigint;
     expiry: bigint;
     termsHash?: string;
@@ -216,8 +214,8 @@ export interface Question {
   device: string;
   account: string;
   permissions: readonly Permission[];
-  /** An id from 0 to 31; ignored for the owner and members. */
-  purpose: number;
+  /** What for; ignored for the owner and members. */
+  purpose: Purpose;
 }
 
 /** Whether an account may do all of this with the device, for the purpose. */

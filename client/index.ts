@@ -45,6 +45,7 @@ export {
   type MerkleTree,
   type TreeHasher,
 } from "./merkle.js";
+export * from "./purposes.js";
 export * from "./reading-sources.js";
 export * from "./reverts.js";
 export {

@@ -52,8 +52,8 @@ export const revertMessages: RevertMessages = {
     `Only the governor of the fleet ${fleet} gives or takes Admin, and this would for ${account}: send from the governor's ` +
     "account.",
   ExpiryBeyondCaller: ({ expiry, callerExpiry }) =>
-    `An Admin cannot give roles until ${time(expiry)}, because its own end at ${time(callerExpiry)}: end them by then, or send ` +
-    "from the governor's account.",
+    `A member cannot give roles or grants until ${time(expiry)}, because its own roles end at ${time(callerExpiry)}: end them by ` +
+    "then, or send from the governor's account.",
   RolesExclusive: ({ fleet, roleA, roleB }) =>
     `In the fleet ${fleet} nobody may be given both ${role(roleA)} and ${role(roleB)}: leave one out.`,
   RolesNotHeld: ({ fleet, account }) =>
@@ -141,6 +141,12 @@ export const revertMessages: RevertMessages = {
     `The mask ${mask(permissions)} cannot be granted: give at least one of the Read permissions, Command, Configure and Audit, ` +
     "and nothing else.",
   PurposesMissing: () => "A grant needs at least one purpose, from 0 to 31: name one.",
+  PermissionsBeyondCaller: ({ permissions, callerPermissions }) =>
+    `A member shares no more than it may do itself: leave out ${permissionList(permissions & ~callerPermissions)}, or send from ` +
+    "the governor's account.",
+  OwnerGrantStands: ({ device, subject }) =>
+    `${subject} holds a grant of the owner's on ${device}, which a member with Share cannot change: revoke it first, or send from ` +
+    "the governor's account.",
   PublicNotReadable: ({ publicRead }) =>
     `The mask ${mask(publicRead)} cannot be made public: only the four Read permissions can.`,
   CeilingInvalid: ({ ceiling }) =>

@@ -29,6 +29,11 @@ export const messageTypes = {
   Redemption: fields("address device,address newOwner,uint24 epoch,uint40 deadline"),
   KeyRotation: fields("address device,address oldKey,address newKey,uint8 newScheme,uint24 epoch,uint40 deadline"),
   Authentication: fields("address device,string audience,bytes32 nonce,uint40 expires"),
+  DataGrant: fields(
+    "address grantor,address device,address subject,uint32 permissions,uint32 purposes,uint40 notBefore,uint40 expiry," +
+      "bytes32 termsHash,uint24 epoch,uint32 seq,uint40 deadline",
+  ),
+  Revocation: fields("address revoker,address device,address subject,uint24 epoch,uint32 seq,uint40 deadline"),
   DevicePolicy: fields(
     "address device,uint32 ceiling,uint32 publicRead,uint32 purposes,uint24 epoch,uint32 seq,uint40 deadline",
   ),
@@ -102,6 +107,16 @@ export function authenticationMessage(
   value: { device: string; audience: string; nonce: string; expires: BigNumberish },
 ): TypedMessage {
   return { domain, types: { Authentication: messageTypes.Authentication }, value: { ...value } };
+}
+
+/** The message by which a grantor gives a grant without sending it. */
+export function dataGrantMessage(domain: MessageDomain, value: IDataAccess.DataGrantStruct): TypedMessage {
+  return { domain, types: { DataGrant: messageTypes.DataGrant }, value: { ...value } };
+}
+
+/** The message by which a grant is ended without sending it. */
+export function revocationMessage(domain: MessageDomain, value: IDataAccess.RevocationStruct): TypedMessage {
+  return { domain, types: { Revocation: messageTypes.Revocation }, value: { ...value } };
 }
 
 /** The message by which a device limits what can be shared of it. */

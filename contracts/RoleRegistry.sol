@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {Multicall} from "@openzeppelin/contracts/utils/Multicall.sol";
 import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
 
+import {Batch} from "./base/Batch.sol";
 import {Registry} from "./base/Registry.sol";
+import {IBatch} from "./interfaces/IBatch.sol";
 import {IRoleRegistry} from "./interfaces/IRoleRegistry.sol";
 import {FleetWord} from "./libraries/FleetWord.sol";
 import {KeyProofs} from "./libraries/KeyProofs.sol";
@@ -17,7 +18,7 @@ import {Roles} from "./libraries/Roles.sol";
 /// @dev A governor is never a fleet handle: it is whoever called createFleet or acceptGovernor, and handles have no key to
 ///      call with. So asking for a governor takes one step, and everything in here is by msg.sender alone.
 /// @custom:security-contact See SECURITY.md
-contract RoleRegistry is IRoleRegistry, Registry, Multicall {
+contract RoleRegistry is IRoleRegistry, Registry, Batch {
     // ------------------------------------------------------------------ constants
 
     uint32 private constant ADMIN_MASK = uint32(1) << Roles.ADMIN;
@@ -198,6 +199,19 @@ contract RoleRegistry is IRoleRegistry, Registry, Multicall {
     }
 
     /// @inheritdoc IRoleRegistry
+    function authorityOf(
+        address fleet,
+        address account
+    ) external view override returns (bool isGovernor, uint32 permissions, uint40 expiry) {
+        if (!KeyProofs.isUsable(account)) return (false, 0, 0);
+        FleetWord state = _fleets[fleet];
+        if (account == state.governor(fleet)) return (true, Permissions.ALL, FOR_EVER);
+        MemberWord member = _members[fleet][account];
+        permissions = _union(fleet, member.rolesNow(state.epoch()));
+        if (permissions != 0) expiry = member.expiry();
+    }
+
+    /// @inheritdoc IRoleRegistry
     function hasPermissions(address fleet, address account, uint32 permissions) external view override returns (bool) {
         if (permissions == 0 || permissions > Permissions.ALL || !KeyProofs.isUsable(account)) return false;
         FleetWord state = _fleets[fleet];
@@ -213,7 +227,10 @@ contract RoleRegistry is IRoleRegistry, Registry, Multicall {
 
     /// @inheritdoc IERC165
     function supportsInterface(bytes4 interfaceId) public view override(Registry, IERC165) returns (bool) {
-        return interfaceId == type(IRoleRegistry).interfaceId || super.supportsInterface(interfaceId);
+        return
+            interfaceId == type(IRoleRegistry).interfaceId ||
+            interfaceId == type(IBatch).interfaceId ||
+            super.supportsInterface(interfaceId);
     }
 
     // ------------------------------------------------------------------ private

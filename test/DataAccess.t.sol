@@ -464,16 +464,17 @@ contract DataAccessTest is TwoDevices {
         uint40 notBefore,
         uint40 expiry,
         uint24 epoch,
-        uint32 seq
+        uint32 seq,
+        bool byOwner
     ) external pure {
-        GrantWord word = GrantWords.pack(permissions, purposes, notBefore, expiry, epoch, seq);
+        GrantWord word = GrantWords.packTerms(permissions, purposes, notBefore, expiry).given(epoch, seq, byOwner);
         assertEq(word.permissions(), permissions);
         assertEq(word.purposes(), purposes);
         assertEq(word.notBefore(), notBefore);
         assertEq(word.expiry(), expiry);
         assertEq(word.epoch(), epoch);
         assertEq(word.seq(), seq);
-        assertTrue(word.byOwner());
+        assertEq(word.byOwner(), byOwner);
         assertEq(GrantWord.unwrap(word) >> 201, 0);
         assertEq(GrantWord.unwrap(GrantWords.packEnded(seq)), uint256(seq) << 168);
     }

@@ -11,9 +11,19 @@ import type { TypedContractEvent, TypedDeferredTopicFilter, TypedEventLog, Typed
 
 export declare namespace IDataAccess {
       
+    export type PairStruct = {device: AddressLike, subject: AddressLike}
+
+    export type PairStructOutput = [device: string, subject: string] & {device: string, subject: string }
+  
+
     export type GrantStruct = {permissions: BigNumberish, purposes: BigNumberish, notBefore: BigNumberish, expiry: BigNumberish, epoch: BigNumberish, seq: BigNumberish, byOwner: boolean}
 
     export type GrantStructOutput = [permissions: bigint, purposes: bigint, notBefore: bigint, expiry: bigint, epoch: bigint, seq: bigint, byOwner: boolean] & {permissions: bigint, purposes: bigint, notBefore: bigint, expiry: bigint, epoch: bigint, seq: bigint, byOwner: boolean }
+  
+
+    export type DataGrantStruct = {grantor: AddressLike, device: AddressLike, subject: AddressLike, permissions: BigNumberish, purposes: BigNumberish, notBefore: BigNumberish, expiry: BigNumberish, termsHash: BytesLike, epoch: BigNumberish, seq: BigNumberish, deadline: BigNumberish}
+
+    export type DataGrantStructOutput = [grantor: string, device: string, subject: string, permissions: bigint, purposes: bigint, notBefore: bigint, expiry: bigint, termsHash: string, epoch: bigint, seq: bigint, deadline: bigint] & {grantor: string, device: string, subject: string, permissions: bigint, purposes: bigint, notBefore: bigint, expiry: bigint, termsHash: string, epoch: bigint, seq: bigint, deadline: bigint }
   
 
     export type PolicyHalfStruct = {isSet: boolean, ceiling: BigNumberish, publicRead: BigNumberish, purposes: BigNumberish}
@@ -26,6 +36,11 @@ export declare namespace IDataAccess {
     export type PolicyStructOutput = [owner: IDataAccess.PolicyHalfStructOutput, device: IDataAccess.PolicyHalfStructOutput, deviceSeq: bigint] & {owner: IDataAccess.PolicyHalfStructOutput, device: IDataAccess.PolicyHalfStructOutput, deviceSeq: bigint }
   
 
+    export type RevocationStruct = {revoker: AddressLike, device: AddressLike, subject: AddressLike, epoch: BigNumberish, seq: BigNumberish, deadline: BigNumberish}
+
+    export type RevocationStructOutput = [revoker: string, device: string, subject: string, epoch: bigint, seq: bigint, deadline: bigint] & {revoker: string, device: string, subject: string, epoch: bigint, seq: bigint, deadline: bigint }
+  
+
     export type DevicePolicyStruct = {device: AddressLike, ceiling: BigNumberish, publicRead: BigNumberish, purposes: BigNumberish, epoch: BigNumberish, seq: BigNumberish, deadline: BigNumberish}
 
     export type DevicePolicyStructOutput = [device: string, ceiling: bigint, publicRead: bigint, purposes: bigint, epoch: bigint, seq: bigint, deadline: bigint] & {device: string, ceiling: bigint, publicRead: bigint, purposes: bigint, epoch: bigint, seq: bigint, deadline: bigint }
@@ -33,23 +48,31 @@ export declare namespace IDataAccess {
     }
 
   export interface DataAccessInterface extends Interface {
-    getFunction(nameOrSignature: "DEVICE_REGISTRY" | "ROLE_REGISTRY" | "eip712Domain" | "explain" | "grant" | "grantOf" | "isAllowed" | "policyOf" | "renounce" | "revoke" | "setDevicePolicy" | "setPolicy" | "supportsInterface" | "version"): FunctionFragment;
+    getFunction(nameOrSignature: "DEVICE_REGISTRY" | "ROLE_REGISTRY" | "eip712Domain" | "explain" | "grant" | "grantMany" | "grantOf" | "grantWithSignature" | "isAllowed" | "multicall" | "policyOf" | "renounce" | "requestAccess" | "revoke" | "revokeMany" | "revokeWithSignature" | "setDevicePolicy" | "setPolicy" | "supportsInterface" | "tryMulticall" | "verifyGrant" | "version"): FunctionFragment;
 
-    getEvent(nameOrSignatureOrTopic: "AccessGranted" | "AccessRevoked" | "DevicePolicySet" | "EIP712DomainChanged" | "PolicySet"): EventFragment;
+    getEvent(nameOrSignatureOrTopic: "AccessGranted" | "AccessRequested" | "AccessRevoked" | "CallSkipped" | "DevicePolicySet" | "EIP712DomainChanged" | "PairSkipped" | "PolicySet"): EventFragment;
 
     encodeFunctionData(functionFragment: 'DEVICE_REGISTRY', values?: undefined): string;
 encodeFunctionData(functionFragment: 'ROLE_REGISTRY', values?: undefined): string;
 encodeFunctionData(functionFragment: 'eip712Domain', values?: undefined): string;
 encodeFunctionData(functionFragment: 'explain', values: [AddressLike, AddressLike, BigNumberish, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'grant', values: [AddressLike, AddressLike, BigNumberish, BigNumberish, BigNumberish, BigNumberish, BytesLike]): string;
+encodeFunctionData(functionFragment: 'grantMany', values: [IDataAccess.PairStruct[], BigNumberish, BigNumberish, BigNumberish, BigNumberish, BytesLike]): string;
 encodeFunctionData(functionFragment: 'grantOf', values: [AddressLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'grantWithSignature', values: [IDataAccess.DataGrantStruct, BytesLike]): string;
 encodeFunctionData(functionFragment: 'isAllowed', values: [AddressLike, AddressLike, BigNumberish, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'multicall', values: [BytesLike[]]): string;
 encodeFunctionData(functionFragment: 'policyOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'renounce', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'requestAccess', values: [AddressLike, BigNumberish, BigNumberish, BigNumberish, BigNumberish, BytesLike]): string;
 encodeFunctionData(functionFragment: 'revoke', values: [AddressLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'revokeMany', values: [IDataAccess.PairStruct[]]): string;
+encodeFunctionData(functionFragment: 'revokeWithSignature', values: [IDataAccess.RevocationStruct, BytesLike]): string;
 encodeFunctionData(functionFragment: 'setDevicePolicy', values: [IDataAccess.DevicePolicyStruct, KeyProofStruct]): string;
 encodeFunctionData(functionFragment: 'setPolicy', values: [AddressLike, BigNumberish, BigNumberish, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'supportsInterface', values: [BytesLike]): string;
+encodeFunctionData(functionFragment: 'tryMulticall', values: [BytesLike[]]): string;
+encodeFunctionData(functionFragment: 'verifyGrant', values: [IDataAccess.DataGrantStruct, BytesLike, BigNumberish, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'version', values?: undefined): string;
 
     decodeFunctionResult(functionFragment: 'DEVICE_REGISTRY', data: BytesLike): Result;
@@ -57,14 +80,22 @@ decodeFunctionResult(functionFragment: 'ROLE_REGISTRY', data: BytesLike): Result
 decodeFunctionResult(functionFragment: 'eip712Domain', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'explain', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'grant', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'grantMany', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'grantOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'grantWithSignature', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'isAllowed', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'multicall', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'policyOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'renounce', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'requestAccess', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'revoke', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'revokeMany', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'revokeWithSignature', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'setDevicePolicy', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'setPolicy', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'supportsInterface', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'tryMulticall', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'verifyGrant', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
   }
 
@@ -81,10 +112,34 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
 
   
 
+    export namespace AccessRequestedEvent {
+      export type InputTuple = [device: AddressLike, subject: AddressLike, permissions: BigNumberish, purposes: BigNumberish, notBefore: BigNumberish, expiry: BigNumberish, termsHash: BytesLike];
+      export type OutputTuple = [device: string, subject: string, permissions: bigint, purposes: bigint, notBefore: bigint, expiry: bigint, termsHash: string];
+      export interface OutputObject {device: string, subject: string, permissions: bigint, purposes: bigint, notBefore: bigint, expiry: bigint, termsHash: string };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
     export namespace AccessRevokedEvent {
       export type InputTuple = [device: AddressLike, subject: AddressLike, by: AddressLike, seq: BigNumberish];
       export type OutputTuple = [device: string, subject: string, by: string, seq: bigint];
       export interface OutputObject {device: string, subject: string, by: string, seq: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace CallSkippedEvent {
+      export type InputTuple = [index: BigNumberish, selector: BytesLike, reason: BytesLike];
+      export type OutputTuple = [index: bigint, selector: string, reason: string];
+      export interface OutputObject {index: bigint, selector: string, reason: string };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -109,6 +164,18 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
       export type InputTuple = [];
       export type OutputTuple = [];
       export interface OutputObject {};
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace PairSkippedEvent {
+      export type InputTuple = [device: AddressLike, subject: AddressLike, reason: BytesLike];
+      export type OutputTuple = [device: string, subject: string, reason: string];
+      export interface OutputObject {device: string, subject: string, reason: string };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -203,6 +270,14 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     
 
     
+    grantMany: TypedContractMethod<
+      [pairs: IDataAccess.PairStruct[], permissions: BigNumberish, purposes: BigNumberish, notBefore: BigNumberish, expiry: BigNumberish, termsHash: BytesLike, ],
+      [boolean[]],
+      'nonpayable'
+    >
+    
+
+    
     grantOf: TypedContractMethod<
       [device: AddressLike, subject: AddressLike, ],
       [IDataAccess.GrantStructOutput],
@@ -211,10 +286,26 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     
 
     
+    grantWithSignature: TypedContractMethod<
+      [dataGrant: IDataAccess.DataGrantStruct, signature: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
     isAllowed: TypedContractMethod<
       [device: AddressLike, account: AddressLike, permissions: BigNumberish, purpose: BigNumberish, ],
       [boolean],
       'view'
+    >
+    
+
+    
+    multicall: TypedContractMethod<
+      [data: BytesLike[], ],
+      [string[]],
+      'nonpayable'
     >
     
 
@@ -235,8 +326,32 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     
 
     
+    requestAccess: TypedContractMethod<
+      [device: AddressLike, permissions: BigNumberish, purposes: BigNumberish, notBefore: BigNumberish, expiry: BigNumberish, termsHash: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
     revoke: TypedContractMethod<
       [device: AddressLike, subject: AddressLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    revokeMany: TypedContractMethod<
+      [pairs: IDataAccess.PairStruct[], ],
+      [boolean[]],
+      'nonpayable'
+    >
+    
+
+    
+    revokeWithSignature: TypedContractMethod<
+      [revocation: IDataAccess.RevocationStruct, signature: BytesLike, ],
       [void],
       'nonpayable'
     >
@@ -262,6 +377,22 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     supportsInterface: TypedContractMethod<
       [interfaceId: BytesLike, ],
       [boolean],
+      'view'
+    >
+    
+
+    
+    tryMulticall: TypedContractMethod<
+      [calls: BytesLike[], ],
+      [boolean[]],
+      'nonpayable'
+    >
+    
+
+    
+    verifyGrant: TypedContractMethod<
+      [dataGrant: IDataAccess.DataGrantStruct, signature: BytesLike, permissions: BigNumberish, purpose: BigNumberish, ],
+      [[boolean, bigint, string] & {allowed: boolean, reason: bigint, refusal: string }],
       'view'
     >
     
@@ -302,15 +433,30 @@ getFunction(nameOrSignature: 'grant'): TypedContractMethod<
       [void],
       'nonpayable'
     >;
+getFunction(nameOrSignature: 'grantMany'): TypedContractMethod<
+      [pairs: IDataAccess.PairStruct[], permissions: BigNumberish, purposes: BigNumberish, notBefore: BigNumberish, expiry: BigNumberish, termsHash: BytesLike, ],
+      [boolean[]],
+      'nonpayable'
+    >;
 getFunction(nameOrSignature: 'grantOf'): TypedContractMethod<
       [device: AddressLike, subject: AddressLike, ],
       [IDataAccess.GrantStructOutput],
       'view'
     >;
+getFunction(nameOrSignature: 'grantWithSignature'): TypedContractMethod<
+      [dataGrant: IDataAccess.DataGrantStruct, signature: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
 getFunction(nameOrSignature: 'isAllowed'): TypedContractMethod<
       [device: AddressLike, account: AddressLike, permissions: BigNumberish, purpose: BigNumberish, ],
       [boolean],
       'view'
+    >;
+getFunction(nameOrSignature: 'multicall'): TypedContractMethod<
+      [data: BytesLike[], ],
+      [string[]],
+      'nonpayable'
     >;
 getFunction(nameOrSignature: 'policyOf'): TypedContractMethod<
       [device: AddressLike, ],
@@ -322,8 +468,23 @@ getFunction(nameOrSignature: 'renounce'): TypedContractMethod<
       [void],
       'nonpayable'
     >;
+getFunction(nameOrSignature: 'requestAccess'): TypedContractMethod<
+      [device: AddressLike, permissions: BigNumberish, purposes: BigNumberish, notBefore: BigNumberish, expiry: BigNumberish, termsHash: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
 getFunction(nameOrSignature: 'revoke'): TypedContractMethod<
       [device: AddressLike, subject: AddressLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'revokeMany'): TypedContractMethod<
+      [pairs: IDataAccess.PairStruct[], ],
+      [boolean[]],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'revokeWithSignature'): TypedContractMethod<
+      [revocation: IDataAccess.RevocationStruct, signature: BytesLike, ],
       [void],
       'nonpayable'
     >;
@@ -342,6 +503,16 @@ getFunction(nameOrSignature: 'supportsInterface'): TypedContractMethod<
       [boolean],
       'view'
     >;
+getFunction(nameOrSignature: 'tryMulticall'): TypedContractMethod<
+      [calls: BytesLike[], ],
+      [boolean[]],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'verifyGrant'): TypedContractMethod<
+      [dataGrant: IDataAccess.DataGrantStruct, signature: BytesLike, permissions: BigNumberish, purpose: BigNumberish, ],
+      [[boolean, bigint, string] & {allowed: boolean, reason: bigint, refusal: string }],
+      'view'
+    >;
 getFunction(nameOrSignature: 'version'): TypedContractMethod<
       [],
       [string],
@@ -349,9 +520,12 @@ getFunction(nameOrSignature: 'version'): TypedContractMethod<
     >;
 
     getEvent(key: 'AccessGranted'): TypedContractEvent<AccessGrantedEvent.InputTuple, AccessGrantedEvent.OutputTuple, AccessGrantedEvent.OutputObject>;
+getEvent(key: 'AccessRequested'): TypedContractEvent<AccessRequestedEvent.InputTuple, AccessRequestedEvent.OutputTuple, AccessRequestedEvent.OutputObject>;
 getEvent(key: 'AccessRevoked'): TypedContractEvent<AccessRevokedEvent.InputTuple, AccessRevokedEvent.OutputTuple, AccessRevokedEvent.OutputObject>;
+getEvent(key: 'CallSkipped'): TypedContractEvent<CallSkippedEvent.InputTuple, CallSkippedEvent.OutputTuple, CallSkippedEvent.OutputObject>;
 getEvent(key: 'DevicePolicySet'): TypedContractEvent<DevicePolicySetEvent.InputTuple, DevicePolicySetEvent.OutputTuple, DevicePolicySetEvent.OutputObject>;
 getEvent(key: 'EIP712DomainChanged'): TypedContractEvent<EIP712DomainChangedEvent.InputTuple, EIP712DomainChangedEvent.OutputTuple, EIP712DomainChangedEvent.OutputObject>;
+getEvent(key: 'PairSkipped'): TypedContractEvent<PairSkippedEvent.InputTuple, PairSkippedEvent.OutputTuple, PairSkippedEvent.OutputObject>;
 getEvent(key: 'PolicySet'): TypedContractEvent<PolicySetEvent.InputTuple, PolicySetEvent.OutputTuple, PolicySetEvent.OutputObject>;
 
     filters: {
@@ -360,8 +534,16 @@ getEvent(key: 'PolicySet'): TypedContractEvent<PolicySetEvent.InputTuple, Policy
       AccessGranted: TypedContractEvent<AccessGrantedEvent.InputTuple, AccessGrantedEvent.OutputTuple, AccessGrantedEvent.OutputObject>;
     
 
+      'AccessRequested(address,address,uint32,uint32,uint40,uint40,bytes32)': TypedContractEvent<AccessRequestedEvent.InputTuple, AccessRequestedEvent.OutputTuple, AccessRequestedEvent.OutputObject>;
+      AccessRequested: TypedContractEvent<AccessRequestedEvent.InputTuple, AccessRequestedEvent.OutputTuple, AccessRequestedEvent.OutputObject>;
+    
+
       'AccessRevoked(address,address,address,uint32)': TypedContractEvent<AccessRevokedEvent.InputTuple, AccessRevokedEvent.OutputTuple, AccessRevokedEvent.OutputObject>;
       AccessRevoked: TypedContractEvent<AccessRevokedEvent.InputTuple, AccessRevokedEvent.OutputTuple, AccessRevokedEvent.OutputObject>;
+    
+
+      'CallSkipped(uint256,bytes4,bytes)': TypedContractEvent<CallSkippedEvent.InputTuple, CallSkippedEvent.OutputTuple, CallSkippedEvent.OutputObject>;
+      CallSkipped: TypedContractEvent<CallSkippedEvent.InputTuple, CallSkippedEvent.OutputTuple, CallSkippedEvent.OutputObject>;
     
 
       'DevicePolicySet(address,address,uint32,uint32,uint32,uint32)': TypedContractEvent<DevicePolicySetEvent.InputTuple, DevicePolicySetEvent.OutputTuple, DevicePolicySetEvent.OutputObject>;
@@ -370,6 +552,10 @@ getEvent(key: 'PolicySet'): TypedContractEvent<PolicySetEvent.InputTuple, Policy
 
       'EIP712DomainChanged()': TypedContractEvent<EIP712DomainChangedEvent.InputTuple, EIP712DomainChangedEvent.OutputTuple, EIP712DomainChangedEvent.OutputObject>;
       EIP712DomainChanged: TypedContractEvent<EIP712DomainChangedEvent.InputTuple, EIP712DomainChangedEvent.OutputTuple, EIP712DomainChangedEvent.OutputObject>;
+    
+
+      'PairSkipped(address,address,bytes)': TypedContractEvent<PairSkippedEvent.InputTuple, PairSkippedEvent.OutputTuple, PairSkippedEvent.OutputObject>;
+      PairSkipped: TypedContractEvent<PairSkippedEvent.InputTuple, PairSkippedEvent.OutputTuple, PairSkippedEvent.OutputObject>;
     
 
       'PolicySet(address,address,address,uint32,uint32,uint32,uint24)': TypedContractEvent<PolicySetEvent.InputTuple, PolicySetEvent.OutputTuple, PolicySetEvent.OutputObject>;

@@ -13,12 +13,13 @@ export declare namespace IRoleRegistry {
     }
 
   export interface RoleRegistryInterface extends Interface {
-    getFunction(nameOrSignature: "acceptGovernor" | "areExclusive" | "createFleet" | "declareExclusive" | "defineRole" | "eip712Domain" | "fleetIdOf" | "governorOf" | "handoversOf" | "hasPermissions" | "hasRole" | "membershipOf" | "multicall" | "pendingGovernorOf" | "permissionsOf" | "proposeGovernor" | "renounceRoles" | "revokeAllRoles" | "roleEpochOf" | "rolePermissions" | "rolesOf" | "setRoles" | "supportsInterface" | "version"): FunctionFragment;
+    getFunction(nameOrSignature: "acceptGovernor" | "areExclusive" | "authorityOf" | "createFleet" | "declareExclusive" | "defineRole" | "eip712Domain" | "fleetIdOf" | "governorOf" | "handoversOf" | "hasPermissions" | "hasRole" | "membershipOf" | "multicall" | "pendingGovernorOf" | "permissionsOf" | "proposeGovernor" | "renounceRoles" | "revokeAllRoles" | "roleEpochOf" | "rolePermissions" | "rolesOf" | "setRoles" | "supportsInterface" | "tryMulticall" | "version"): FunctionFragment;
 
-    getEvent(nameOrSignatureOrTopic: "AllRolesRevoked" | "EIP712DomainChanged" | "FleetCreated" | "GovernorChanged" | "GovernorProposed" | "RoleDefined" | "RolesDeclaredExclusive" | "RolesSet"): EventFragment;
+    getEvent(nameOrSignatureOrTopic: "AllRolesRevoked" | "CallSkipped" | "EIP712DomainChanged" | "FleetCreated" | "GovernorChanged" | "GovernorProposed" | "RoleDefined" | "RolesDeclaredExclusive" | "RolesSet"): EventFragment;
 
     encodeFunctionData(functionFragment: 'acceptGovernor', values: [AddressLike, boolean]): string;
 encodeFunctionData(functionFragment: 'areExclusive', values: [AddressLike, BigNumberish, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'authorityOf', values: [AddressLike, AddressLike]): string;
 encodeFunctionData(functionFragment: 'createFleet', values: [BytesLike]): string;
 encodeFunctionData(functionFragment: 'declareExclusive', values: [AddressLike, BigNumberish, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'defineRole', values: [AddressLike, BigNumberish, BigNumberish]): string;
@@ -40,10 +41,12 @@ encodeFunctionData(functionFragment: 'rolePermissions', values: [AddressLike, Bi
 encodeFunctionData(functionFragment: 'rolesOf', values: [AddressLike, AddressLike]): string;
 encodeFunctionData(functionFragment: 'setRoles', values: [AddressLike, AddressLike, BigNumberish, BigNumberish, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'supportsInterface', values: [BytesLike]): string;
+encodeFunctionData(functionFragment: 'tryMulticall', values: [BytesLike[]]): string;
 encodeFunctionData(functionFragment: 'version', values?: undefined): string;
 
     decodeFunctionResult(functionFragment: 'acceptGovernor', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'areExclusive', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'authorityOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'createFleet', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'declareExclusive', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'defineRole', data: BytesLike): Result;
@@ -65,6 +68,7 @@ decodeFunctionResult(functionFragment: 'rolePermissions', data: BytesLike): Resu
 decodeFunctionResult(functionFragment: 'rolesOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'setRoles', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'supportsInterface', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'tryMulticall', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
   }
 
@@ -73,6 +77,18 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
       export type InputTuple = [fleet: AddressLike, by: AddressLike, epoch: BigNumberish];
       export type OutputTuple = [fleet: string, by: string, epoch: bigint];
       export interface OutputObject {fleet: string, by: string, epoch: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace CallSkippedEvent {
+      export type InputTuple = [index: BigNumberish, selector: BytesLike, reason: BytesLike];
+      export type OutputTuple = [index: bigint, selector: string, reason: string];
+      export interface OutputObject {index: bigint, selector: string, reason: string };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -210,6 +226,14 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     areExclusive: TypedContractMethod<
       [fleet: AddressLike, roleA: BigNumberish, roleB: BigNumberish, ],
       [boolean],
+      'view'
+    >
+    
+
+    
+    authorityOf: TypedContractMethod<
+      [fleet: AddressLike, account: AddressLike, ],
+      [[boolean, bigint, bigint] & {isGovernor: boolean, permissions: bigint, expiry: bigint }],
       'view'
     >
     
@@ -383,6 +407,14 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     
 
     
+    tryMulticall: TypedContractMethod<
+      [calls: BytesLike[], ],
+      [boolean[]],
+      'nonpayable'
+    >
+    
+
+    
     version: TypedContractMethod<
       [],
       [string],
@@ -401,6 +433,11 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
 getFunction(nameOrSignature: 'areExclusive'): TypedContractMethod<
       [fleet: AddressLike, roleA: BigNumberish, roleB: BigNumberish, ],
       [boolean],
+      'view'
+    >;
+getFunction(nameOrSignature: 'authorityOf'): TypedContractMethod<
+      [fleet: AddressLike, account: AddressLike, ],
+      [[boolean, bigint, bigint] & {isGovernor: boolean, permissions: bigint, expiry: bigint }],
       'view'
     >;
 getFunction(nameOrSignature: 'createFleet'): TypedContractMethod<
@@ -508,6 +545,11 @@ getFunction(nameOrSignature: 'supportsInterface'): TypedContractMethod<
       [boolean],
       'view'
     >;
+getFunction(nameOrSignature: 'tryMulticall'): TypedContractMethod<
+      [calls: BytesLike[], ],
+      [boolean[]],
+      'nonpayable'
+    >;
 getFunction(nameOrSignature: 'version'): TypedContractMethod<
       [],
       [string],
@@ -515,6 +557,7 @@ getFunction(nameOrSignature: 'version'): TypedContractMethod<
     >;
 
     getEvent(key: 'AllRolesRevoked'): TypedContractEvent<AllRolesRevokedEvent.InputTuple, AllRolesRevokedEvent.OutputTuple, AllRolesRevokedEvent.OutputObject>;
+getEvent(key: 'CallSkipped'): TypedContractEvent<CallSkippedEvent.InputTuple, CallSkippedEvent.OutputTuple, CallSkippedEvent.OutputObject>;
 getEvent(key: 'EIP712DomainChanged'): TypedContractEvent<EIP712DomainChangedEvent.InputTuple, EIP712DomainChangedEvent.OutputTuple, EIP712DomainChangedEvent.OutputObject>;
 getEvent(key: 'FleetCreated'): TypedContractEvent<FleetCreatedEvent.InputTuple, FleetCreatedEvent.OutputTuple, FleetCreatedEvent.OutputObject>;
 getEvent(key: 'GovernorChanged'): TypedContractEvent<GovernorChangedEvent.InputTuple, GovernorChangedEvent.OutputTuple, GovernorChangedEvent.OutputObject>;
@@ -527,6 +570,10 @@ getEvent(key: 'RolesSet'): TypedContractEvent<RolesSetEvent.InputTuple, RolesSet
       
       'AllRolesRevoked(address,address,uint32)': TypedContractEvent<AllRolesRevokedEvent.InputTuple, AllRolesRevokedEvent.OutputTuple, AllRolesRevokedEvent.OutputObject>;
       AllRolesRevoked: TypedContractEvent<AllRolesRevokedEvent.InputTuple, AllRolesRevokedEvent.OutputTuple, AllRolesRevokedEvent.OutputObject>;
+    
+
+      'CallSkipped(uint256,bytes4,bytes)': TypedContractEvent<CallSkippedEvent.InputTuple, CallSkippedEvent.OutputTuple, CallSkippedEvent.OutputObject>;
+      CallSkipped: TypedContractEvent<CallSkippedEvent.InputTuple, CallSkippedEvent.OutputTuple, CallSkippedEvent.OutputObject>;
     
 
       'EIP712DomainChanged()': TypedContractEvent<EIP712DomainChangedEvent.InputTuple, EIP712DomainChangedEvent.OutputTuple, EIP712DomainChangedEvent.OutputObject>;

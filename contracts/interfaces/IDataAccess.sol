@@ -60,7 +60,7 @@ interface IDataAccess is IRegistry {
     /// @param expiry Unix seconds of the first moment it no longer holds.
     /// @param epoch The device's epoch it was given in; it holds in no other.
     /// @param seq Rises on every grant, change and revoke and is never reset.
-    /// @param byOwner Whether the owner gave it.
+    /// @param byOwner Whether the owner gave it, and not a member with Share.
     struct Grant {
         uint32 permissions;
         uint32 purposes;
@@ -69,6 +69,46 @@ interface IDataAccess is IRegistry {
         uint24 epoch;
         uint32 seq;
         bool byOwner;
+    }
+
+    /// @notice A device and who is granted something on it, or no longer.
+    struct Pair {
+        address device;
+        address subject;
+    }
+
+    /// @notice EIP-712 message by which an account gives a grant without sending it.
+    /// @param grantor Who signs: the owner's governor, or a member with Share.
+    /// @param epoch The device's present epoch.
+    /// @param seq The present `seq` of the device and the subject.
+    /// @param deadline Unix seconds until which the message is valid.
+    struct DataGrant {
+        address grantor;
+        address device;
+        address subject;
+        uint32 permissions;
+        uint32 purposes;
+        uint40 notBefore;
+        uint40 expiry;
+        bytes32 termsHash;
+        uint24 epoch;
+        uint32 seq;
+        uint40 deadline;
+    }
+
+    /// @notice EIP-712 message by which an account ends a grant without sending it.
+    /// @param revoker Who signs: the owner's governor, a member with Share, or the subject itself.
+    /// @param epoch The device's present epoch.
+    /// @param seq What `seq` is afterwards: the present one plus 1 or, so that a signed grant that is sent first cannot
+    ///        escape, plus 2.
+    /// @param deadline Unix seconds until which the message is valid.
+    struct Revocation {
+        address revoker;
+        address device;
+        address subject;
+        uint24 epoch;
+        uint32 seq;
+        uint40 deadline;
     }
 
     /// @notice One half of a device's policy: the most that can be shared with outsiders. Both halves must allow.
@@ -126,6 +166,15 @@ interface IDataAccess is IRegistry {
     /// @notice The window is empty or already over: notBefore < expiry and expiry > now are needed.
     error WindowInvalid(uint40 notBefore, uint40 expiry);
 
+    /// @notice A member shares no more than it may do itself.
+    error PermissionsBeyondCaller(uint32 permissions, uint32 callerPermissions);
+
+    /// @notice A member shares for no longer than it holds its own roles.
+    error ExpiryBeyondCaller(uint40 expiry, uint40 callerExpiry);
+
+    /// @notice The owner's own grant to the subject is not over: members leave it alone, or revoke it.
+    error OwnerGrantStands(address device, address subject);
+
     /// @notice Only Read permissions can be public.
     error PublicNotReadable(uint32 publicRead);
 
@@ -161,6 +210,22 @@ interface IDataAccess is IRegistry {
     /// @notice The subject holds no grant on the device any more; `by` is the subject itself when it renounced.
     event AccessRevoked(address indexed device, address indexed subject, address indexed by, uint32 seq);
 
+    /// @notice What was to be done with the subject's grant, in `grantMany` or `revokeMany`, was refused with this error, and
+    ///         changed nothing; the others went on.
+    event PairSkipped(address indexed device, address indexed subject, bytes reason);
+
+    /// @notice The subject asks for this grant. Nothing is kept of it; the answer is a grant, or none.
+    /// @param termsHash Hash of the agreement that the subject offers; 0 for none.
+    event AccessRequested(
+        address indexed device,
+        address indexed subject,
+        uint32 permissions,
+        uint32 purposes,
+        uint40 notBefore,
+        uint40 expiry,
+        bytes32 termsHash
+    );
+
     /// @notice The owner's half of the device's policy became exactly this.
     event PolicySet(
         address indexed device,
@@ -185,10 +250,12 @@ interface IDataAccess is IRegistry {
     // ------------------------------------------------------------------ grants
 
     /// @notice Makes the subject's grant on the device exactly this.
-    /// @dev By the owner. It may be wider than the policy, which binds every question anew, so that what exceeds it holds
-    ///      once the policy allows it; on a suspended device it holds once the device is resumed. Reverts:
-    ///      DeviceNotEnrolled, CallerNotGovernor, DeviceNotActive (retired), IdReserved, PermissionsNotGrantable,
-    ///      PurposesMissing, WindowInvalid.
+    /// @dev By the owner, or by a member with Share: the member gives no more than it may do itself, for no longer than it
+    ///      holds its roles, and not where the owner's own grant stands. What it gave outlives its roles: revoke it too. A grant
+    ///      may be wider than the policy, which binds every question anew, so that what exceeds it holds once the policy
+    ///      allows it; on a suspended device it holds once the device is resumed. Reverts: IdReserved,
+    ///      PermissionsNotGrantable, PurposesMissing, WindowInvalid, DeviceNotEnrolled, CallerLacksPermission,
+    ///      DeviceNotActive (retired), PermissionsBeyondCaller, ExpiryBeyondCaller, OwnerGrantStands.
     /// @param permissions What it may do: Read*, Command, Configure, Audit.
     /// @param purposes What for, as a mask.
     /// @param notBefore Unix seconds, the first moment it holds; 0 for at once.
@@ -204,14 +271,55 @@ interface IDataAccess is IRegistry {
         bytes32 termsHash
     ) external;
 
+    /// @notice The same for many devices and subjects on the same terms; what one refuses does not stop the others.
+    /// @dev Emits PairSkipped for a pair that `grant` would refuse. Reverts: PermissionsNotGrantable, PurposesMissing,
+    ///      WindowInvalid.
+    /// @return done For each pair whether the grant was given.
+    function grantMany(
+        Pair[] calldata pairs,
+        uint32 permissions,
+        uint32 purposes,
+        uint40 notBefore,
+        uint40 expiry,
+        bytes32 termsHash
+    ) external returns (bool[] memory done);
+
+    /// @notice The same by the grantor's signature. Anyone may send.
+    /// @dev What the grantor may give is asked when it is sent. Reverts: as `grant`, of the grantor; and DeadlinePassed,
+    ///      EpochStale, SeqStale, SignatureInvalid. A grantor that is a contract answers through ERC-1271.
+    function grantWithSignature(DataGrant calldata dataGrant, bytes calldata signature) external;
+
     /// @notice Ends the subject's grant, and voids every signature for it that was not sent yet.
-    /// @dev By the owner, also of a suspended or retired device. Works without a grant, to void signatures. Reverts:
-    ///      DeviceNotEnrolled, CallerNotGovernor.
+    /// @dev By the owner, also of a suspended or retired device, or by a member with Share, whoever gave the grant. Works
+    ///      without a grant, to void signatures. Reverts: DeviceNotEnrolled, CallerLacksPermission.
     function revoke(address device, address subject) external;
+
+    /// @notice The same for many devices and subjects; what one refuses does not stop the others.
+    /// @dev Emits PairSkipped for a pair that `revoke` would refuse.
+    /// @return done For each pair whether the grant was ended.
+    function revokeMany(Pair[] calldata pairs) external returns (bool[] memory done);
+
+    /// @notice The same by the revoker's signature, who may also be the subject. Anyone may send.
+    /// @dev A signed grant that is sent at the last moment does not stop it, see Revocation. Reverts: DeviceNotEnrolled,
+    ///      CallerLacksPermission, DeadlinePassed, EpochStale, SeqStale, SignatureInvalid. A revoker that is a contract
+    ///      answers through ERC-1271.
+    function revokeWithSignature(Revocation calldata revocation, bytes calldata signature) external;
 
     /// @notice Gives up the caller's own grant on the device. Nothing can prevent it.
     /// @dev Reverts: GrantMissing.
     function renounce(address device) external;
+
+    /// @notice Asks the owner for a grant, in public. Anyone may ask; the caller is the subject.
+    /// @dev Reverts: PermissionsNotGrantable, PurposesMissing, WindowInvalid, DeviceNotEnrolled, DeviceNotActive (retired).
+    /// @param termsHash Hash of the agreement that the caller offers; 0 for none.
+    function requestAccess(
+        address device,
+        uint32 permissions,
+        uint32 purposes,
+        uint40 notBefore,
+        uint40 expiry,
+        bytes32 termsHash
+    ) external;
 
     // ------------------------------------------------------------------ policy
 
@@ -241,6 +349,21 @@ interface IDataAccess is IRegistry {
         uint32 permissions,
         uint8 purpose
     ) external view returns (bool allowed, Reason reason);
+
+    /// @notice What `explain` would answer to the subject of a signed grant if it was sent now: for gateways that are shown one
+    ///         that is not on chain.
+    /// @dev A grant that cannot be sent, or not any more, changes nothing: the answer is that of `explain`, so what was sent
+    ///      in the meantime goes on to hold, and a revoke ends it here too. Never reverts, but for want of gas, which a
+    ///      grantor that is a contract (ERC-1271) can cause.
+    /// @return allowed Whether the subject may do all of `permissions` for the purpose.
+    /// @return reason Why, or why not.
+    /// @return refusal Empty if the grant could be sent now, else the error with which grantWithSignature refuses it.
+    function verifyGrant(
+        DataGrant calldata dataGrant,
+        bytes calldata signature,
+        uint32 permissions,
+        uint8 purpose
+    ) external view returns (bool allowed, Reason reason, bytes memory refusal);
 
     /// @notice What was granted last to the subject on the device.
     function grantOf(address device, address subject) external view returns (Grant memory);

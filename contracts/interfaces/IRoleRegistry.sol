@@ -123,8 +123,8 @@ interface IRoleRegistry is IRegistry {
     function defineRole(address fleet, uint8 role, uint32 permissions) external;
 
     /// @notice Separates two duties for ever: from now on nobody is given both roles.
-    /// @dev By the governor, who also sees to it that no own role permits what is separated. Who holds both already keeps them until they are set again: members cannot be listed on
-    ///      chain. Reverts: CallerNotGovernor, ExclusionInvalid, ExclusionExists.
+    /// @dev By the governor, who also sees to it that no own role permits what is separated. Who holds both already keeps
+    ///      them until they are set again: members cannot be listed on chain. Reverts: CallerNotGovernor, ExclusionInvalid, ExclusionExists.
     function declareExclusive(address fleet, uint8 roleA, uint8 roleB) external;
 
     /// @notice Ends all roles of the fleet at once. Its own roles and exclusions stay defined.
@@ -183,6 +183,15 @@ interface IRoleRegistry is IRegistry {
 
     /// @notice All that the account may do in the fleet now. The governor may do everything, a reserved id nothing.
     function permissionsOf(address fleet, address account) external view returns (uint32);
+
+    /// @notice What the account may do in the fleet now, and until when: for who passes on what another has.
+    /// @return isGovernor Whether it governs the fleet: it may do everything, for ever.
+    /// @return permissions As permissionsOf.
+    /// @return expiry Unix seconds of the first moment the roles no longer hold; 0 without permissions.
+    function authorityOf(
+        address fleet,
+        address account
+    ) external view returns (bool isGovernor, uint32 permissions, uint40 expiry);
 
     /// @notice Whether the account may do all of `permissions` in the fleet now.
     /// @dev For no permission, or one that does not exist, the answer is no, also for the governor.

@@ -48,27 +48,33 @@ library GrantWords {
         return (GrantWord.unwrap(word) >> BY_OWNER_AT) & 1 != 0;
     }
 
+    /// @dev Whether the word is a grant of this epoch that is not over: it may not hold yet.
+    function isStanding(GrantWord word, uint24 epoch_) internal view returns (bool) {
+        return word.permissions() != 0 && word.epoch() == epoch_ && block.timestamp < word.expiry();
+    }
+
     // ------------------------------------------------------------------ writing
 
-    /// @dev A grant by the owner.
-    function pack(
+    /// @dev What is granted and when it holds: a grant as soon as it is given.
+    function packTerms(
         uint32 permissions_,
         uint32 purposes_,
         uint40 notBefore_,
-        uint40 expiry_,
-        uint24 epoch_,
-        uint32 seq_
+        uint40 expiry_
     ) internal pure returns (GrantWord) {
         return
             GrantWord.wrap(
                 permissions_ |
                     (uint256(purposes_) << PURPOSES_AT) |
                     (uint256(notBefore_) << NOT_BEFORE_AT) |
-                    (uint256(expiry_) << EXPIRY_AT) |
-                    (uint256(epoch_) << EPOCH_AT) |
-                    (uint256(seq_) << SEQ_AT) |
-                    (1 << BY_OWNER_AT)
+                    (uint256(expiry_) << EXPIRY_AT)
             );
+    }
+
+    /// @dev The terms, given in this epoch, by the owner or by a member.
+    function given(GrantWord terms, uint24 epoch_, uint32 seq_, bool byOwner_) internal pure returns (GrantWord) {
+        uint256 word = GrantWord.unwrap(terms) | (uint256(epoch_) << EPOCH_AT) | (uint256(seq_) << SEQ_AT);
+        return GrantWord.wrap(byOwner_ ? word | (1 << BY_OWNER_AT) : word);
     }
 
     /// @dev No grant, but the place in the sequence: an empty word would bring back to life what was signed for the

@@ -36,8 +36,7 @@ const DAY = 86_400n;
 const WEEK = 7n * DAY;
 /** The channel that the vendor calls stable. */
 const STABLE = 0;
-/** The purpose that the fleet calls research. */
-const RESEARCH = 5;
+const RESEARCH = "ScientificResearch";
 const READINGS_PER_BATCH = 1_500;
 /** Versions have room for major, minor, revision and build, as MCUboot's have: 8, 8, 16 and 32 bits. */
 const VERSION_1_0_0 = 0x0100_0000_0000_0000n;

@@ -4,6 +4,7 @@ import * as access from "../../client/access.js";
 import { FOREVER } from "../../client/arguments.js";
 import * as devices from "../../client/devices.js";
 import type { GrantablePermission, ReadPermission } from "../../client/enumerations.js";
+import { allPurposes, type Purpose } from "../../client/purposes.js";
 import { devicePolicyMessage } from "../../client/typed-data.js";
 import { ethers, loadFixture, now } from "../support/chain.js";
 import { errorOf } from "../support/errors.js";
@@ -38,14 +39,14 @@ describe("access.grant", () => {
       device: id,
       subject: other.address,
       permissions: ["ReadHistory", "ReadLive"],
-      purposes: [5, 0],
+      purposes: ["ServiceUsageAnalytics", "ServiceProvision"],
       notBefore,
       expiry,
       termsHash,
     });
     const granted: access.Grant = {
       permissions: ["ReadLive", "ReadHistory"],
-      purposes: [0, 5],
+      purposes: ["ServiceProvision", "ServiceUsageAnalytics"],
       notBefore,
       expiry,
       epoch: 1n,
@@ -66,13 +67,13 @@ describe("access.grant", () => {
       device: id,
       subject: other.address,
       permissions: ["ReadLive"] as GrantablePermission[],
-      purposes: [0],
+      purposes: ["ServiceProvision"] as Purpose[],
       expiry: FOREVER,
     };
     const wrong = [
       { permissions: ["Fly" as "Command"] },
-      { purposes: [32] },
-      { purposes: [-1] },
+      { purposes: [32 as 24] },
+      { purposes: [0 as 24] },
       { notBefore: -1n },
       { expiry: FOREVER + 1n },
       { termsHash: "0x12" },
@@ -89,7 +90,13 @@ describe("access.grant", () => {
 describe("access.revoke and access.renounce", () => {
   it("end a grant", async () => {
     const { touchstone, id, other } = await loadFixture(enrolled);
-    const grant = { touchstone, device: id, subject: other.address, purposes: [0], expiry: FOREVER };
+    const grant = {
+      touchstone,
+      device: id,
+      subject: other.address,
+      purposes: ["ServiceProvision"] as const,
+      expiry: FOREVER,
+    };
     for (const end of [
       () => access.revoke({ touchstone, device: id, subject: other.address }),
       () => access.renounce({ touchstone: touchstone.connect(other), device: id }),
@@ -97,7 +104,7 @@ describe("access.revoke and access.renounce", () => {
       await access.grant({ ...grant, permissions: ["ReadLive"] });
       const { events } = await end();
       expect(events[0]?.name).to.equal("AccessRevoked");
-      const question = { touchstone, device: id, account: other.address, purpose: 0 };
+      const question = { touchstone, device: id, account: other.address, purpose: "ServiceProvision" as const };
       expect(await access.explain({ ...question, permissions: ["ReadLive"] })).to.deep.equal({
         allowed: false,
         reason: "Revoked",
@@ -129,14 +136,18 @@ describe("access.isAllowed and access.explain", () => {
       device: id,
       subject: other.address,
       permissions: ["ReadLive"],
-      purposes: [3],
+      purposes: ["ServicePersonalisation"],
       expiry: FOREVER,
     });
-    const asked = { touchstone, device: id, permissions: ["ReadLive"], purpose: 3 } as const;
+    const asked = { touchstone, device: id, permissions: ["ReadLive"], purpose: "ServicePersonalisation" } as const;
     const answers = [
       { question: { ...asked, account: owner.address }, allowed: true, reason: "Owner" },
       { question: { ...asked, account: other.address }, allowed: true, reason: "Grant" },
-      { question: { ...asked, account: other.address, purpose: 4 }, allowed: false, reason: "PurposeNotGranted" },
+      {
+        question: { ...asked, account: other.address, purpose: "ServiceOptimisation" as const },
+        allowed: false,
+        reason: "PurposeNotGranted",
+      },
       {
         question: { ...asked, account: other.address, permissions: ["ReadLive", "Command"] as const },
         allowed: false,
@@ -158,8 +169,14 @@ describe("access.isAllowed and access.explain", () => {
 
   it("refuse questions that cannot be asked", async () => {
     const { touchstone, id, other } = await loadFixture(enrolled);
-    const right = { touchstone, device: id, account: other.address, permissions: ["ReadLive"] as const, purpose: 0 };
-    for (const change of [{ purpose: 32 }, { purpose: 0.5 }, { device: "0x12" }, { account: "x.eth" }]) {
+    const right = {
+      touchstone,
+      device: id,
+      account: other.address,
+      permissions: ["ReadLive"] as const,
+      purpose: "ServiceProvision" as const,
+    };
+    for (const change of [{ purpose: 32 as 24 }, { purpose: 0 as 24 }, { device: "0x12" }, { account: "x.eth" }]) {
       await errorOf("INVALID_ARGUMENT", () => access.explain({ ...right, ...change }));
       await errorOf("INVALID_ARGUMENT", () => access.isAllowed({ ...right, ...change }));
     }
@@ -179,24 +196,27 @@ describe("access.setPolicy", () => {
       device: id,
       ceiling: ["ReadLive", "ReadHistory"],
       publicRead: ["ReadLive"],
-      purposes: [1, 2],
+      purposes: ["RequestedServiceProvision", "TechnicalServiceProvision"],
     });
     expect((await access.policyOf({ touchstone, device: id })).owner).to.deep.equal({
       isSet: true,
       ceiling: ["ReadLive", "ReadHistory"],
       publicRead: ["ReadLive"],
-      purposes: [1, 2],
+      purposes: ["RequestedServiceProvision", "TechnicalServiceProvision"],
     });
     const question = { touchstone, device: id, account: relayer.address, permissions: ["ReadLive"] as const };
-    expect(await access.explain({ ...question, purpose: 1 })).to.deep.equal({ allowed: true, reason: "Public" });
+    expect(await access.explain({ ...question, purpose: "RequestedServiceProvision" })).to.deep.equal({
+      allowed: true,
+      reason: "Public",
+    });
   });
 
   it("makes nothing public and allows every purpose unless told", async () => {
     const { touchstone, id } = await loadFixture(enrolled);
     await access.setPolicy({ touchstone, device: id, ceiling: ["Audit"] });
     const { owner } = await access.policyOf({ touchstone, device: id });
-    expect(owner).to.deep.equal({ isSet: true, ceiling: ["Audit"], publicRead: [], purposes: [...access.allPurposes] });
-    expect(access.allPurposes).to.have.lengthOf(32);
+    expect(owner).to.deep.equal({ isSet: true, ceiling: ["Audit"], publicRead: [], purposes: [...allPurposes] });
+    expect(allPurposes).to.have.lengthOf(32);
     const wrong = { publicRead: ["Command" as ReadPermission] };
     const error = await errorOf("CONTRACT_REVERTED", () =>
       access.setPolicy({ touchstone, device: id, ceiling: ["Audit", "Command"], ...wrong }),
@@ -208,7 +228,12 @@ describe("access.setPolicy", () => {
 describe("access.setDevicePolicy", () => {
   it("limits for ever what can be shared, by the device's word and whoever sends", async () => {
     const { touchstone, id, relayer, device } = await loadFixture(enrolled);
-    const policy = await access.newDevicePolicy({ touchstone, device: id, ceiling: ["ReadLive"], purposes: [7] });
+    const policy = await access.newDevicePolicy({
+      touchstone,
+      device: id,
+      ceiling: ["ReadLive"],
+      purposes: ["RepairImpairments"],
+    });
     expect(policy).to.deep.equal({
       device: id,
       ceiling: 1n,
@@ -223,7 +248,7 @@ describe("access.setDevicePolicy", () => {
     expect(events[0]?.name).to.equal("DevicePolicySet");
     expect(await access.policyOf({ touchstone, device: id })).to.deep.equal({
       owner: UNSET,
-      device: { isSet: true, ceiling: ["ReadLive"], publicRead: [], purposes: [7] },
+      device: { isSet: true, ceiling: ["ReadLive"], publicRead: [], purposes: ["RepairImpairments"] },
       deviceSeq: 1n,
     });
     expect((await access.newDevicePolicy({ touchstone, device: id, ceiling: [] })).seq).to.equal(1n);

@@ -30,7 +30,13 @@ async function busyChain(): Promise<Deployed & { fleet: string }> {
     await networkHelpers.mine(5);
     const enrollment = await devices.newEnrollment({ touchstone, device, owner: owner.address });
     await devices.enroll({ touchstone, enrollment, byDevice: device });
-    const grant = { touchstone, device: device.id, subject: other.address, purposes: [0], expiry: FOREVER };
+    const grant = {
+      touchstone,
+      device: device.id,
+      subject: other.address,
+      purposes: ["ServiceProvision" as const],
+      expiry: FOREVER,
+    };
     await access.grant({ ...grant, permissions: ["ReadLive"] });
   }
   await devices.suspend({ touchstone, device: deployed.device.id });

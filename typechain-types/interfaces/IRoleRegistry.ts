@@ -13,12 +13,13 @@ export declare namespace IRoleRegistry {
     }
 
   export interface IRoleRegistryInterface extends Interface {
-    getFunction(nameOrSignature: "acceptGovernor" | "areExclusive" | "createFleet" | "declareExclusive" | "defineRole" | "fleetIdOf" | "governorOf" | "handoversOf" | "hasPermissions" | "hasRole" | "membershipOf" | "pendingGovernorOf" | "permissionsOf" | "proposeGovernor" | "renounceRoles" | "revokeAllRoles" | "roleEpochOf" | "rolePermissions" | "rolesOf" | "setRoles" | "supportsInterface" | "version"): FunctionFragment;
+    getFunction(nameOrSignature: "acceptGovernor" | "areExclusive" | "authorityOf" | "createFleet" | "declareExclusive" | "defineRole" | "fleetIdOf" | "governorOf" | "handoversOf" | "hasPermissions" | "hasRole" | "membershipOf" | "pendingGovernorOf" | "permissionsOf" | "proposeGovernor" | "renounceRoles" | "revokeAllRoles" | "roleEpochOf" | "rolePermissions" | "rolesOf" | "setRoles" | "supportsInterface" | "version"): FunctionFragment;
 
     getEvent(nameOrSignatureOrTopic: "AllRolesRevoked" | "FleetCreated" | "GovernorChanged" | "GovernorProposed" | "RoleDefined" | "RolesDeclaredExclusive" | "RolesSet"): EventFragment;
 
     encodeFunctionData(functionFragment: 'acceptGovernor', values: [AddressLike, boolean]): string;
 encodeFunctionData(functionFragment: 'areExclusive', values: [AddressLike, BigNumberish, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'authorityOf', values: [AddressLike, AddressLike]): string;
 encodeFunctionData(functionFragment: 'createFleet', values: [BytesLike]): string;
 encodeFunctionData(functionFragment: 'declareExclusive', values: [AddressLike, BigNumberish, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'defineRole', values: [AddressLike, BigNumberish, BigNumberish]): string;
@@ -42,6 +43,7 @@ encodeFunctionData(functionFragment: 'version', values?: undefined): string;
 
     decodeFunctionResult(functionFragment: 'acceptGovernor', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'areExclusive', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'authorityOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'createFleet', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'declareExclusive', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'defineRole', data: BytesLike): Result;
@@ -194,6 +196,14 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
     areExclusive: TypedContractMethod<
       [fleet: AddressLike, roleA: BigNumberish, roleB: BigNumberish, ],
       [boolean],
+      'view'
+    >
+    
+
+    
+    authorityOf: TypedContractMethod<
+      [fleet: AddressLike, account: AddressLike, ],
+      [[boolean, bigint, bigint] & {isGovernor: boolean, permissions: bigint, expiry: bigint }],
       'view'
     >
     
@@ -369,6 +379,11 @@ decodeFunctionResult(functionFragment: 'version', data: BytesLike): Result;
 getFunction(nameOrSignature: 'areExclusive'): TypedContractMethod<
       [fleet: AddressLike, roleA: BigNumberish, roleB: BigNumberish, ],
       [boolean],
+      'view'
+    >;
+getFunction(nameOrSignature: 'authorityOf'): TypedContractMethod<
+      [fleet: AddressLike, account: AddressLike, ],
+      [[boolean, bigint, bigint] & {isGovernor: boolean, permissions: bigint, expiry: bigint }],
       'view'
     >;
 getFunction(nameOrSignature: 'createFleet'): TypedContractMethod<

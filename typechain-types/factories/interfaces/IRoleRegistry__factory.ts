@@ -563,6 +563,40 @@
   {
     "inputs": [
       {
+        "internalType": "address",
+        "name": "fleet",
+        "type": "address"
+      },
+      {
+        "internalType": "address",
+        "name": "account",
+        "type": "address"
+      }
+    ],
+    "name": "authorityOf",
+    "outputs": [
+      {
+        "internalType": "bool",
+        "name": "isGovernor",
+        "type": "bool"
+      },
+      {
+        "internalType": "uint32",
+        "name": "permissions",
+        "type": "uint32"
+      },
+      {
+        "internalType": "uint40",
+        "name": "expiry",
+        "type": "uint40"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "bytes32",
         "name": "salt",
         "type": "bytes32"
