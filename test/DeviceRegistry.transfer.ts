@@ -890,13 +890,15 @@ describe("DeviceRegistry transfers", () => {
         const bySeller = access.connect(seller);
         for (const call of [
           () => bySeller.grant(key.id, seller, PERMISSION.ReadLive, 2n, 0n, expiry, ethers.ZeroHash),
-          () => bySeller.setPolicy(key.id, 0n, 0n, 0n),
           () => bySeller.revoke(key.id, actors.subject),
         ]) {
           await expect(call())
-            .to.be.revertedWithCustomError(access, "CallerNotGovernor")
-            .withArgs(buyerFleet, seller.address);
+            .to.be.revertedWithCustomError(access, "CallerLacksPermission")
+            .withArgs(buyerFleet, seller.address, PERMISSION.Share);
         }
+        await expect(bySeller.setPolicy(key.id, 0n, 0n, 0n))
+          .to.be.revertedWithCustomError(access, "CallerNotGovernor")
+          .withArgs(buyerFleet, seller.address);
       });
 
       it("nothing stands in the DID document, and no delegate is valid", async () => {
