@@ -10,7 +10,7 @@ import {KeyProof, Scheme} from "../contracts/libraries/KeyProofs.sol";
 import {Permissions} from "../contracts/libraries/Permissions.sol";
 import {Roles} from "../contracts/libraries/Roles.sol";
 import {Keys} from "./support/Keys.sol";
-import {devicePolicyDigest, enrollmentDigest} from "./support/Digests.sol";
+import {dataGrantDigest, devicePolicyDigest, enrollmentDigest, revocationDigest} from "./support/Digests.sol";
 
 /// @dev A contract that asks whether its caller may read: what the question costs where nothing was touched before.
 contract Consumer {
@@ -34,13 +34,21 @@ contract DataAccessGasTest is Keys {
     Consumer private immutable CONSUMER = new Consumer();
 
     uint256 private constant DEVICE_KEY = uint256(keccak256("device"));
-    address private immutable OWNER = vm.addr(uint256(keccak256("owner")));
+    uint256 private constant OWNER_KEY = uint256(keccak256("owner"));
+    address private immutable OWNER = vm.addr(OWNER_KEY);
+    address private immutable MEMBER = vm.addr(uint256(keccak256("member")));
     address private immutable DEVICE = keyIdOf(DEVICE_KEY, Scheme.P256);
     address private immutable SUBJECT = vm.addr(uint256(keccak256("subject")));
     address private immutable RELAYER = vm.addr(uint256(keccak256("relayer")));
 
     uint32 private constant PERMISSIONS = Permissions.READ_LIVE | Permissions.READ_HISTORY;
     uint32 private constant PURPOSES = 6;
+    uint40 private constant NOT_BEFORE = 1_799_999_000;
+    uint40 private constant EXPIRY = 1_831_535_000;
+    bytes32 private constant TERMS = keccak256("terms");
+
+    /// @dev So many devices of one fleet in a batch.
+    uint256 private constant MANY = 50;
 
     function setUp() external {
         vm.warp(1_800_000_000);
@@ -66,8 +74,77 @@ contract DataAccessGasTest is Keys {
         address device = keyIdOf(key, Scheme.P256);
         _enroll(key, device, fleet, OWNER);
         vm.prank(OWNER);
-        ACCESS.grant(device, SUBJECT, PERMISSIONS, PURPOSES, 1_799_999_000, 1_831_535_000, keccak256("terms"));
+        ACCESS.grant(device, SUBJECT, PERMISSIONS, PURPOSES, NOT_BEFORE, EXPIRY, TERMS);
         vm.snapshotGasLastCall("DataAccess", "access.grantHandle");
+    }
+
+    function test_Grant_ByAMemberWithShare() external {
+        vm.startPrank(OWNER);
+        ROLES.defineRole(OWNER, Roles.FIRST_OWN, Permissions.SHARE | Permissions.READ);
+        ROLES.setRoles(OWNER, MEMBER, uint32(1) << Roles.FIRST_OWN, 0, EXPIRY);
+        vm.stopPrank();
+        vm.prank(MEMBER);
+        ACCESS.grant(DEVICE, SUBJECT, PERMISSIONS, PURPOSES, NOT_BEFORE, EXPIRY, TERMS);
+        vm.snapshotGasLastCall("DataAccess", "access.grantMember");
+    }
+
+    function test_Grant_BySignature_Relayed() external {
+        IDataAccess.DataGrant memory dataGrant = IDataAccess.DataGrant({
+            grantor: OWNER,
+            device: DEVICE,
+            subject: SUBJECT,
+            permissions: PERMISSIONS,
+            purposes: PURPOSES,
+            notBefore: NOT_BEFORE,
+            expiry: EXPIRY,
+            termsHash: TERMS,
+            epoch: 1,
+            seq: 0,
+            deadline: uint40(block.timestamp + 1 days)
+        });
+        bytes memory signature = signAccount(OWNER_KEY, dataGrantDigest(address(ACCESS), dataGrant));
+        vm.prank(RELAYER);
+        ACCESS.grantWithSignature(dataGrant, signature);
+        vm.snapshotGasLastCall("DataAccess", "access.grantSigned");
+    }
+
+    /// @dev Of fifty devices to one subject, for each.
+    function test_Grant_Many() external {
+        _grantMany(_enrollMany());
+        uint256 gas = vm.snapshotGasLastCall("DataAccess", "access.grantMany");
+        vm.snapshotValue("DataAccess", "access.grantMany", gas / MANY);
+    }
+
+    function test_Revoke_Many() external {
+        IDataAccess.Pair[] memory pairs = _enrollMany();
+        _grantMany(pairs);
+        vm.prank(OWNER);
+        bool[] memory done = ACCESS.revokeMany(pairs);
+        uint256 gas = vm.snapshotGasLastCall("DataAccess", "access.revokeMany");
+        vm.snapshotValue("DataAccess", "access.revokeMany", gas / MANY);
+        for (uint256 i = 0; i < MANY; ++i) assertTrue(done[i]);
+    }
+
+    function test_Revoke_BySignature_Relayed() external {
+        _grant();
+        IDataAccess.Revocation memory revocation = IDataAccess.Revocation({
+            revoker: OWNER,
+            device: DEVICE,
+            subject: SUBJECT,
+            epoch: 1,
+            seq: 3,
+            deadline: uint40(block.timestamp + 1 days)
+        });
+        bytes memory signature = signAccount(OWNER_KEY, revocationDigest(address(ACCESS), revocation));
+        vm.prank(RELAYER);
+        ACCESS.revokeWithSignature(revocation, signature);
+        vm.snapshotGasLastCall("DataAccess", "access.revokeSigned");
+    }
+
+    function test_Request() external {
+        vm.prank(SUBJECT);
+        ACCESS.requestAccess(DEVICE, PERMISSIONS, PURPOSES, NOT_BEFORE, EXPIRY, TERMS);
+        vm.snapshotGasLastCall("DataAccess", "access.request");
     }
 
     function test_Revoke() external {
@@ -135,7 +212,22 @@ contract DataAccessGasTest is Keys {
 
     function _grant() private {
         vm.prank(OWNER);
-        ACCESS.grant(DEVICE, SUBJECT, PERMISSIONS, PURPOSES, 1_799_999_000, 1_831_535_000, keccak256("terms"));
+        ACCESS.grant(DEVICE, SUBJECT, PERMISSIONS, PURPOSES, NOT_BEFORE, EXPIRY, TERMS);
+    }
+
+    function _enrollMany() private returns (IDataAccess.Pair[] memory pairs) {
+        pairs = new IDataAccess.Pair[](MANY);
+        for (uint256 i = 0; i < MANY; ++i) {
+            uint256 key = uint256(keccak256(abi.encode("device", i)));
+            pairs[i] = IDataAccess.Pair(keyIdOf(key, Scheme.P256), SUBJECT);
+            _enroll(key, pairs[i].device, OWNER, OWNER);
+        }
+    }
+
+    function _grantMany(IDataAccess.Pair[] memory pairs) private {
+        vm.prank(OWNER);
+        bool[] memory done = ACCESS.grantMany(pairs, PERMISSIONS, PURPOSES, NOT_BEFORE, EXPIRY, TERMS);
+        for (uint256 i = 0; i < MANY; ++i) assertTrue(done[i]);
     }
 
     function _setPolicy() private {

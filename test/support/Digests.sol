@@ -73,6 +73,23 @@ function keyRotationDigest(address devices, IDeviceRegistry.KeyRotation memory r
     return digestFor(devices, keccak256(abi.encode(typeHash, rotation)));
 }
 
+/// @dev What a grantor signs to give a grant without sending it.
+function dataGrantDigest(address access, IDataAccess.DataGrant memory dataGrant) view returns (bytes32) {
+    bytes32 typeHash = keccak256(
+        "DataGrant(address grantor,address device,address subject,uint32 permissions,uint32 purposes,uint40 notBefore,"
+        "uint40 expiry,bytes32 termsHash,uint24 epoch,uint32 seq,uint40 deadline)"
+    );
+    return digestFor(access, keccak256(abi.encode(typeHash, dataGrant)));
+}
+
+/// @dev What a revoker signs to end a grant without sending it.
+function revocationDigest(address access, IDataAccess.Revocation memory revocation) view returns (bytes32) {
+    bytes32 typeHash = keccak256(
+        "Revocation(address revoker,address device,address subject,uint24 epoch,uint32 seq,uint40 deadline)"
+    );
+    return digestFor(access, keccak256(abi.encode(typeHash, revocation)));
+}
+
 /// @dev What a device signs to limit what can be shared of it.
 function devicePolicyDigest(address access, IDataAccess.DevicePolicy memory policy) view returns (bytes32) {
     bytes32 typeHash = keccak256(
