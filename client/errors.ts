@@ -80,6 +80,8 @@ export type ErrorCode =
   | "CANCELLED"
   /** The chain was reorganised while it was read: read again. */
   | "CHAIN_REORGANISED"
+  /** An event cannot follow those before: some were left out. */
+  | "EVENTS_MISSING"
   /** A batch does not continue its log. Nothing was sent. */
   | "LOG_GAP"
   /** The payload of a reading is no batch of a device. */

@@ -10,6 +10,7 @@ export * as roles from "./roles.js";
 export * as transfers from "./transfers.js";
 
 export { contractNames, type ContractErrorArgs, type ContractErrorName, type ContractName } from "./abi.js";
+export { AccessState, type AccessQuestion, type GrantOnDevice, type MemberOfFleet } from "./access-state.js";
 export { FOREVER, ZERO_HASH } from "./arguments.js";
 export * from "./batches.js";
 export * from "./bundles.js";
