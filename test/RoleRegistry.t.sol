@@ -263,6 +263,12 @@ contract RoleRegistryHandler is Test {
         }
     }
 
+    /// @dev Until when the actor may do what it may do now; 0 if that is nothing.
+    function expiryOf(address fleet, address account) external view returns (uint40) {
+        if (account == _model[fleet].governor) return type(uint40).max;
+        return this.permissionsOf(fleet, account) == 0 ? 0 : _model[fleet].members[account].expiry;
+    }
+
     // ------------------------------------------------------------------ private
 
     function _mayManage(address fleet, address caller) private view returns (bool) {
@@ -406,6 +412,35 @@ contract RoleRegistryTest is Test {
         assertEq(_registry.hasPermissions(_fleet, _fleet, asked), asked != 0 && asked <= 0xffff);
     }
 
+    function testFuzz_AuthorityAgreesWithTheOtherViews(
+        uint256 masks,
+        uint16 roles,
+        uint40 notBefore,
+        uint40 expiry,
+        uint40 moment,
+        bool isEpochOver
+    ) public {
+        for (uint8 role = 8; role < 16; ++role) _define(role, uint32(masks >> (32 * (role - 8))) & 0x7fff);
+        notBefore = uint40(bound(notBefore, 0, FOR_EVER - 1));
+        expiry = uint40(bound(expiry, notBefore < START ? START + 1 : notBefore + 1, FOR_EVER));
+        if (roles != 0) _give(roles, notBefore, expiry);
+        if (isEpochOver) {
+            vm.prank(_fleet);
+            _registry.revokeAllRoles(_fleet);
+        }
+        vm.warp(bound(moment, notBefore < START ? START : notBefore - 1, expiry));
+
+        (bool isGovernor, uint32 permissions, uint40 until) = _registry.authorityOf(_fleet, _member);
+        assertFalse(isGovernor);
+        assertEq(permissions, _registry.permissionsOf(_fleet, _member));
+        assertEq(_registry.hasPermissions(_fleet, _member, permissions), permissions != 0);
+        assertEq(until, permissions == 0 ? 0 : expiry);
+        (isGovernor, permissions, until) = _registry.authorityOf(_fleet, _fleet);
+        assertTrue(isGovernor);
+        assertEq(permissions, P.ALL);
+        assertEq(until, FOR_EVER);
+    }
+
     function testFuzz_RolesHoldInAHalfOpenWindow(uint40 notBefore, uint40 expiry, uint40 moment, uint8 offset) public {
         notBefore = uint40(bound(notBefore, 0, FOR_EVER - 1));
         expiry = uint40(bound(expiry, notBefore < START ? START + 1 : notBefore + 1, FOR_EVER));
@@ -505,6 +540,10 @@ contract RoleRegistryTest is Test {
                 assertEq(_registry.permissionsOf(fleet, actor), expected);
                 assertEq(_registry.hasPermissions(fleet, actor, expected), expected != 0);
                 if (expected != P.ALL) assertFalse(_registry.hasPermissions(fleet, actor, expected | (expected + 1)));
+                (bool isGovernor, uint32 permissions, uint40 expiry) = _registry.authorityOf(fleet, actor);
+                assertEq(isGovernor, actor == _registry.governorOf(fleet));
+                assertEq(permissions, expected);
+                assertEq(expiry, _handler.expiryOf(fleet, actor));
             }
         }
     }

@@ -2,7 +2,12 @@ import type { HardhatEthersSigner } from "@nomicfoundation/hardhat-ethers/types"
 import { expect } from "chai";
 import type { ContractTransactionResponse } from "ethers";
 
-import { IRegistry__factory, IRoleRegistry__factory, type RoleRegistry } from "../typechain-types/index.js";
+import {
+  IBatch__factory,
+  IRegistry__factory,
+  IRoleRegistry__factory,
+  type RoleRegistry,
+} from "../typechain-types/index.js";
 
 import { ethers, FOR_EVER, loadFixture, networkHelpers, now } from "./support/chain.js";
 import { deployFleet, wrongCallers } from "./support/fleet.js";
@@ -43,7 +48,7 @@ const BUILT_IN: readonly (readonly [string, readonly Permission[]])[] = [
   ["Maker", ["PublishManifest"]],
 ];
 
-const [ADMIN, OPERATOR, SECURITY, GATEWAY, AUDITOR, ANALYST] = [0n, 1n, 2n, 3n, 4n, 5n] as const;
+const [ADMIN, OPERATOR, SECURITY, GATEWAY, AUDITOR, ANALYST, MAKER] = [0n, 1n, 2n, 3n, 4n, 5n, 7n] as const;
 const ALL = permissions(...PERMISSIONS);
 const MANAGE_ROLES = permissions("ManageRoles");
 /** All that a role of the fleet's own can permit. */
@@ -167,9 +172,10 @@ describe("RoleRegistry", () => {
       expect(await registry.version()).to.equal("0.1.0");
     });
 
-    it("supports ERC-165, ERC-5267, IRegistry and IRoleRegistry, and nothing else", async () => {
+    it("supports ERC-165, ERC-5267, IRegistry, IRoleRegistry and IBatch, and nothing else", async () => {
       const { registry } = await loadFixture(deploy);
-      for (const id of [interfaceIdOf(IRoleRegistry__factory, IRegistry__factory), ...REGISTRY_INTERFACE_IDS]) {
+      const ids = [interfaceIdOf(IRoleRegistry__factory, IRegistry__factory), interfaceIdOf(IBatch__factory)];
+      for (const id of [...ids, ...REGISTRY_INTERFACE_IDS]) {
         expect(await registry.supportsInterface(id), id).to.equal(true);
       }
       for (const id of ["0xffffffff", "0x00000000", "0x7965db0b"]) {
@@ -273,6 +279,116 @@ describe("RoleRegistry", () => {
       await registry.connect(account).setRoles(fleet, member.address, mask(ADMIN), 0, FOR_EVER);
       expect(await registry.rolesOf(stranger.address, member.address)).to.equal(0n);
       expect(await registry.permissionsOf(stranger.address, member.address)).to.equal(0n);
+    });
+  });
+
+  // -------------------------------------------------------------- authorityOf
+
+  describe("authorityOf", () => {
+    /** What authorityOf says, after checking that the other views say no other thing. */
+    async function authority(registry: RoleRegistry, fleet: string, account: string) {
+      const [isGovernor, permitted, expiry] = await registry.authorityOf(fleet, account);
+      expect(await registry.permissionsOf(fleet, account)).to.equal(permitted);
+      expect(await registry.hasPermissions(fleet, account, permitted)).to.equal(permitted !== 0n);
+      if (permitted !== ALL) {
+        expect(await registry.hasPermissions(fleet, account, permitted | (permitted + 1n))).to.equal(false);
+      }
+      return [isGovernor, permitted, expiry];
+    }
+    const NOTHING = [false, 0n, 0n];
+
+    it("tells the governor of an account's fleet and of a handle from everyone else", async () => {
+      const { registry, fleet, account, stranger } = await loadFixture(deploy);
+      await registry.connect(account).createFleet(NORTH);
+      const handle = await registry.fleetIdOf(account.address, NORTH);
+      for (const id of [fleet, handle]) {
+        expect(await authority(registry, id, account.address)).to.deep.equal([true, ALL, FOR_EVER]);
+        expect(await authority(registry, id, stranger.address)).to.deep.equal(NOTHING);
+      }
+      expect(await authority(registry, handle, handle)).to.deep.equal(NOTHING);
+    });
+
+    it("tells the governor as governor, whatever roles it gave itself", async () => {
+      const { registry, fleet, account } = await loadFixture(deploy);
+      await registry.connect(account).setRoles(fleet, account.address, mask(GATEWAY), 0, (await now()) + 100n);
+      expect(await authority(registry, fleet, account.address)).to.deep.equal([true, ALL, FOR_EVER]);
+    });
+
+    it("goes with the fleet to its new governor", async () => {
+      const { registry, fleet, owner, successor } = await loadFixture(deployContested);
+      expect(await authority(registry, fleet, successor.address)).to.deep.equal(NOTHING);
+      await registry.connect(successor).acceptGovernor(fleet, true);
+      expect(await authority(registry, fleet, successor.address)).to.deep.equal([true, ALL, FOR_EVER]);
+      expect(await authority(registry, fleet, owner.address)).to.deep.equal(NOTHING);
+    });
+
+    it("says what a member may do and until when, in its window and not a second before or after", async () => {
+      const { registry, fleet, account, member } = await loadFixture(deploy);
+      const opens = (await now()) + 1000n;
+      const closes = opens + 1000n;
+      await registry.connect(account).setRoles(fleet, member.address, mask(SECURITY, GATEWAY), opens, closes);
+
+      const held = [
+        false,
+        permissions("Audit", "Suspend", "RotateKey", "ReadLive", "Anchor", "ReportInstall"),
+        closes,
+      ] as const;
+      expect(await authority(registry, fleet, member.address)).to.deep.equal(NOTHING);
+      for (const [moment, expected] of [
+        [opens - 1n, NOTHING],
+        [opens, held],
+        [closes - 1n, held],
+        [closes, NOTHING],
+      ] as const) {
+        await time.increaseTo(moment);
+        expect(await authority(registry, fleet, member.address), String(moment - opens)).to.deep.equal(expected);
+      }
+    });
+
+    it("gives an Admin all permissions, but does not call it governor", async () => {
+      const { registry, fleet, admin } = await loadFixture(deployContested);
+      expect(await authority(registry, fleet, admin.address)).to.deep.equal([false, ALL, FOR_EVER]);
+    });
+
+    it("counts a role of the fleet's own, as it is defined now", async () => {
+      const { registry, fleet, account, member } = await loadFixture(deploy);
+      const byAccount = registry.connect(account);
+      await byAccount.setRoles(fleet, member.address, mask(OWN), 0, FOR_EVER);
+      // A role that permits nothing gives nothing that could end.
+      expect(await authority(registry, fleet, member.address)).to.deep.equal(NOTHING);
+      for (const defined of [permissions("ReadLocation", "Share"), permissions("Share"), DEFINABLE]) {
+        await byAccount.defineRole(fleet, OWN, defined);
+        expect(await authority(registry, fleet, member.address)).to.deep.equal([false, defined, FOR_EVER]);
+      }
+      await byAccount.defineRole(fleet, OWN, 0);
+      expect(await authority(registry, fleet, member.address)).to.deep.equal(NOTHING);
+    });
+
+    it("gives nothing for roles of an epoch that ended", async () => {
+      const { registry, fleet, account, member } = await loadFixture(deploy);
+      await registry.connect(account).setRoles(fleet, member.address, mask(ADMIN), 0, FOR_EVER);
+      await registry.connect(account).revokeAllRoles(fleet);
+      expect(await authority(registry, fleet, member.address)).to.deep.equal(NOTHING);
+      expect(await authority(registry, fleet, account.address)).to.deep.equal([true, ALL, FOR_EVER]);
+    });
+
+    it("gives nothing to whoever holds no roles any more, or not yet, in a fleet with a history", async () => {
+      const { registry, fleet, ...actors } = await loadFixture(deployContested);
+      for (const [name, description] of NEVER_MANAGERS) {
+        if (name === "memberWithoutPermission") continue;
+        expect(await authority(registry, fleet, actors[name].address), description).to.deep.equal(NOTHING);
+      }
+      const member = actors.memberWithoutPermission.address;
+      expect(await authority(registry, fleet, member)).to.deep.equal([false, DEFINABLE, FOR_EVER]);
+    });
+
+    it("gives nothing to a reserved id, even in the fleet of the same id", async () => {
+      const { registry } = await loadFixture(deploy);
+      for (const id of [ethers.ZeroAddress, idOf(1), idOf(0xffff)]) {
+        expect(await authority(registry, id, id)).to.deep.equal(NOTHING);
+      }
+      const first = idOf(0x10000);
+      expect(await authority(registry, first, first)).to.deep.equal([true, ALL, FOR_EVER]);
     });
   });
 
@@ -1158,42 +1274,60 @@ describe("RoleRegistry", () => {
     });
   });
 
-  // -------------------------------------------------------------- multicall
+  // -------------------------------------------------------------- batches
 
-  describe("multicall", () => {
-    it("creates a fleet with its whole team in one transaction", async () => {
-      const { registry, account, admin, member, successor } = await loadFixture(deploy);
+  describe("batches", () => {
+    /** The calls that make a fleet with its whole team, for an account. */
+    async function wholeTeam({ registry, account, admin, member, successor }: Awaited<ReturnType<typeof deploy>>) {
       const fleet = await registry.fleetIdOf(account.address, NORTH);
       const encode = registry.interface;
-      const sent = await registry
-        .connect(account)
-        .multicall([
-          encode.encodeFunctionData("createFleet", [NORTH]),
-          encode.encodeFunctionData("defineRole", [fleet, 8, permissions("ReadLocation")]),
-          encode.encodeFunctionData("declareExclusive", [fleet, OPERATOR, AUDITOR]),
-          encode.encodeFunctionData("setRoles", [fleet, admin.address, mask(ADMIN), 0, FOR_EVER]),
-          encode.encodeFunctionData("setRoles", [fleet, member.address, mask(GATEWAY, 8n), 0, FOR_EVER]),
-          encode.encodeFunctionData("proposeGovernor", [fleet, successor.address]),
+      const calls = [
+        encode.encodeFunctionData("createFleet", [NORTH]),
+        encode.encodeFunctionData("defineRole", [fleet, 8, permissions("ReadLocation")]),
+        encode.encodeFunctionData("declareExclusive", [fleet, OPERATOR, AUDITOR]),
+        encode.encodeFunctionData("setRoles", [fleet, admin.address, mask(ADMIN), 0, FOR_EVER]),
+        encode.encodeFunctionData("setRoles", [fleet, member.address, mask(GATEWAY, 8n), 0, FOR_EVER]),
+        encode.encodeFunctionData("proposeGovernor", [fleet, successor.address]),
+      ];
+      return { fleet, calls };
+    }
+
+    async function eventNames(registry: RoleRegistry, sent: ContractTransactionResponse) {
+      return (await sent.wait())?.logs.map((log) => registry.interface.parseLog(log)?.name);
+    }
+
+    for (const batch of ["multicall", "tryMulticall"] as const) {
+      it(`${batch} creates a fleet with its whole team in one transaction`, async () => {
+        const actors = await loadFixture(deploy);
+        const { registry, account, admin, member, successor } = actors;
+        const { fleet, calls } = await wholeTeam(actors);
+        const sent = await registry.connect(account)[batch](calls);
+
+        expect(await eventNames(registry, sent)).to.deep.equal([
+          "FleetCreated",
+          "RoleDefined",
+          "RolesDeclaredExclusive",
+          "RolesSet",
+          "RolesSet",
+          "GovernorProposed",
         ]);
+        expect(await registry.governorOf(fleet)).to.equal(account.address);
+        expect(await registry.permissionsOf(fleet, admin.address)).to.equal(ALL);
+        expect(await registry.permissionsOf(fleet, member.address)).to.equal(
+          permissions("ReadLive", "ReadLocation", "Anchor", "ReportInstall"),
+        );
+        expect(await registry.areExclusive(fleet, AUDITOR, OPERATOR)).to.equal(true);
+        expect(await registry.pendingGovernorOf(fleet)).to.equal(successor.address);
+      });
 
-      const names = (await sent.wait())?.logs.map((log) => registry.interface.parseLog(log)?.name);
-      expect(names).to.deep.equal([
-        "FleetCreated",
-        "RoleDefined",
-        "RolesDeclaredExclusive",
-        "RolesSet",
-        "RolesSet",
-        "GovernorProposed",
-      ]);
-      expect(await registry.governorOf(fleet)).to.equal(account.address);
-      expect(await registry.permissionsOf(fleet, admin.address)).to.equal(ALL);
-      expect(await registry.permissionsOf(fleet, member.address)).to.equal(
-        permissions("ReadLive", "ReadLocation", "Anchor", "ReportInstall"),
-      );
-      expect(await registry.pendingGovernorOf(fleet)).to.equal(successor.address);
-    });
+      it(`${batch} takes no ether`, async () => {
+        const { registry, account } = await loadFixture(deploy);
+        const data = registry.interface.encodeFunctionData(batch as "multicall", [[]]);
+        await expect(account.sendTransaction({ to: registry, data, value: 1n })).to.revert(ethers);
+      });
+    }
 
-    it("is all or nothing, with the error of the call that failed", async () => {
+    it("multicall is all or nothing, with the error of the call that failed", async () => {
       const { registry, fleet, account, member, stranger } = await loadFixture(deploy);
       const encode = registry.interface;
       await expect(
@@ -1207,6 +1341,172 @@ describe("RoleRegistry", () => {
         .to.be.revertedWithCustomError(registry, "CallerNotGovernor")
         .withArgs(stranger.address, account.address);
       expect(await registry.rolesOf(fleet, member.address)).to.equal(0n);
+    });
+
+    it("multicall answers questions, all of one block", async () => {
+      const { registry, fleet, account, member } = await loadFixture(deploy);
+      await registry.connect(account).setRoles(fleet, member.address, mask(MAKER), 3, FOR_EVER);
+      const answers = await registry.multicall.staticCall([
+        registry.interface.encodeFunctionData("governorOf", [fleet]),
+        registry.interface.encodeFunctionData("authorityOf", [fleet, member.address]),
+      ]);
+      expect(registry.interface.decodeFunctionResult("governorOf", answers[0]!)[0]).to.equal(account.address);
+      const authority = registry.interface.decodeFunctionResult("authorityOf", answers[1]!);
+      expect([...authority]).to.deep.equal([false, permissions("PublishManifest"), FOR_EVER]);
+    });
+
+    it("tryMulticall skips what is refused, says which and why, and does the rest", async () => {
+      const actors = await loadFixture(deploy);
+      const { registry, account, admin, member, stranger, colleague } = actors;
+      const { fleet, calls } = await wholeTeam(actors);
+      const encode = registry.interface;
+      const byAccount = registry.connect(account);
+      const [createFleet, defineRole, declareExclusive, giveAdmin, giveMember, propose] = calls as [
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+      ];
+      const refused: [call: string, error: string, args: unknown[]][] = [
+        [createFleet, "FleetExists", [fleet]],
+        [encode.encodeFunctionData("defineRole", [fleet, 7, permissions("ReadLive")]), "RoleNotDefinable", [7]],
+        [encode.encodeFunctionData("defineRole", [fleet, 8, MANAGE_ROLES]), "PermissionsNotAllowed", [MANAGE_ROLES]],
+        [
+          encode.encodeFunctionData("declareExclusive", [fleet, AUDITOR, OPERATOR]),
+          "ExclusionExists",
+          [fleet, AUDITOR, OPERATOR],
+        ],
+        [
+          encode.encodeFunctionData("setRoles", [fleet, colleague.address, mask(OPERATOR, AUDITOR), 0, FOR_EVER]),
+          "RolesExclusive",
+          [fleet, OPERATOR, AUDITOR],
+        ],
+        [
+          encode.encodeFunctionData("setRoles", [fleet, colleague.address, 0, 0, 0]),
+          "RolesNotHeld",
+          [fleet, colleague.address],
+        ],
+        [encode.encodeFunctionData("setRoles", [fleet, idOf(9), mask(GATEWAY), 0, FOR_EVER]), "IdReserved", [idOf(9)]],
+        [
+          encode.encodeFunctionData("setRoles", [fleet, colleague.address, mask(GATEWAY), 5, 5]),
+          "WindowInvalid",
+          [5, 5],
+        ],
+        [
+          encode.encodeFunctionData("revokeAllRoles", [stranger.address]),
+          "CallerNotGovernor",
+          [stranger.address, account.address],
+        ],
+        [encode.encodeFunctionData("renounceRoles", [fleet]), "RolesNotHeld", [fleet, account.address]],
+        [
+          encode.encodeFunctionData("acceptGovernor", [fleet, true]),
+          "CallerNotPendingGovernor",
+          [fleet, account.address],
+        ],
+        [
+          encode.encodeFunctionData("proposeGovernor", [stranger.address, account.address]),
+          "FleetNotHandle",
+          [stranger.address],
+        ],
+      ];
+      const all = [
+        ...[createFleet, defineRole, declareExclusive, giveAdmin],
+        ...refused.map(([call]) => call),
+        ...[giveMember, propose],
+      ];
+      const done = await byAccount.tryMulticall.staticCall(all);
+      expect([...done]).to.deep.equal(all.map((_, i) => i < 4 || i >= 4 + refused.length));
+
+      const sent = await byAccount.tryMulticall(all);
+      const logs = (await sent.wait())?.logs.map((log) => registry.interface.parseLog(log)!) ?? [];
+      const skipped = logs.filter(({ name }) => name === "CallSkipped").map(({ args }) => [...args] as unknown[]);
+      expect(skipped).to.deep.equal(
+        refused.map(([call, error, args], i) => [
+          BigInt(4 + i),
+          call.slice(0, 10),
+          registry.interface.encodeErrorResult(error as "FleetExists", args as [string]),
+        ]),
+      );
+      expect(logs).to.have.length(6 + refused.length);
+      expect(await registry.rolesOf(fleet, admin.address)).to.equal(mask(ADMIN));
+      expect(await registry.rolesOf(fleet, member.address)).to.equal(mask(GATEWAY, 8n));
+      expect(await registry.rolesOf(fleet, colleague.address)).to.equal(0n);
+      expect(await registry.rolePermissions(fleet, 8)).to.equal(permissions("ReadLocation"));
+    });
+
+    it("a later call of a batch sees what an earlier one did", async () => {
+      const { registry, fleet, account, member } = await loadFixture(deploy);
+      const encode = registry.interface;
+      const give = encode.encodeFunctionData("setRoles", [fleet, member.address, mask(OPERATOR, AUDITOR), 0, FOR_EVER]);
+      const exclude = encode.encodeFunctionData("declareExclusive", [fleet, OPERATOR, AUDITOR]);
+      const done = await registry.connect(account).tryMulticall.staticCall([give, exclude, give]);
+      expect([...done]).to.deep.equal([true, true, false]);
+    });
+
+    it("tryMulticall reverts for a call that fails without a reason, and names it", async () => {
+      const { registry, fleet, account, member } = await loadFixture(deploy);
+      const give = registry.interface.encodeFunctionData("setRoles", [
+        fleet,
+        member.address,
+        mask(GATEWAY),
+        0,
+        FOR_EVER,
+      ]);
+      for (const broken of [
+        "0x",
+        "0x12345678",
+        give.slice(0, -2),
+        registry.interface.getFunction("setRoles").selector,
+      ]) {
+        await expect(registry.connect(account).tryMulticall([give, broken]))
+          .to.be.revertedWithCustomError(registry, "CallBroken")
+          .withArgs(1);
+      }
+      expect(await registry.rolesOf(fleet, member.address)).to.equal(0n);
+    });
+
+    describe("by a wrong caller", () => {
+      const ZERO = ethers.ZeroAddress;
+
+      for (const [name, description] of NEVER_MANAGERS) {
+        it(`do nothing for ${description}`, async () => {
+          const fixture = await loadFixture(deployContested);
+          const { registry, fleet, stranger, [name]: caller } = fixture;
+          const { address } = caller;
+          const encode = registry.interface;
+          const notManager = encode.encodeErrorResult("CallerLacksPermission", [fleet, address, MANAGE_ROLES]);
+          const notGovernor = encode.encodeErrorResult("CallerNotGovernor", [fleet, address]);
+          const tries: [call: string, reason: string][] = [
+            [encode.encodeFunctionData("setRoles", [fleet, stranger.address, mask(GATEWAY), 0, FOR_EVER]), notManager],
+            [encode.encodeFunctionData("setRoles", [fleet, address, mask(ADMIN), 0, FOR_EVER]), notManager],
+            [encode.encodeFunctionData("defineRole", [fleet, OWN, permissions("ReadLive")]), notGovernor],
+            [encode.encodeFunctionData("declareExclusive", [fleet, OPERATOR, AUDITOR]), notGovernor],
+            [encode.encodeFunctionData("revokeAllRoles", [fleet]), notGovernor],
+            [encode.encodeFunctionData("proposeGovernor", [fleet, address]), notGovernor],
+            [encode.encodeFunctionData("proposeGovernor", [fleet, ZERO]), notGovernor],
+          ];
+          if (name !== "successor") {
+            const notPending = encode.encodeErrorResult("CallerNotPendingGovernor", [fleet, address]);
+            tries.push([encode.encodeFunctionData("acceptGovernor", [fleet, true]), notPending]);
+          }
+          const calls = tries.map(([call]) => call);
+          // A batch in a batch is still the sender's own.
+          const nested = encode.encodeFunctionData("tryMulticall", [calls]);
+          for (const [batch, copies] of [
+            [calls, 1],
+            [[nested, ...calls], 2],
+          ] as const) {
+            const sent = await registry.connect(caller).tryMulticall([...batch]);
+            const skipped = (await sent.wait())!.logs.map((log) => registry.interface.parseLog(log)!);
+            expect(new Set(skipped.map((event) => event.name))).to.deep.equal(new Set(["CallSkipped"]));
+            const reasons = Array.from({ length: copies }, () => tries.map(([, reason]) => reason)).flat();
+            expect(skipped.map(({ args }) => args.reason as string)).to.deep.equal(reasons);
+          }
+          for (const call of calls) await expect(registry.connect(caller).multicall([call])).to.revert(ethers);
+        });
+      }
     });
   });
 });
