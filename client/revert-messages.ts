@@ -161,6 +161,8 @@ export const revertMessages: RevertMessages = {
   SeqStale: ({ device, current, given }) =>
     `The message for ${device} carries sequence number ${given}, but ${current} is due: it was used, or overtaken by ` +
     "another one. Have it made and signed again.",
+  SeqExhausted: ({ device, subject }) =>
+    `The sequence numbers of ${subject} on ${device} are used up: grant what it needs to another account.`,
 
   // DataAnchor
   LogNeedsDevice: ({ logId }) =>

@@ -156,7 +156,7 @@ contract DataAccess is IDataAccess, FleetAuthority, Batch {
     function renounce(address device) external override {
         GrantSlot storage slot = _grants[device][msg.sender];
         require(slot.word.permissions() != 0, GrantMissing(device, msg.sender));
-        _end(device, msg.sender, msg.sender, slot, slot.word.seq() + 1);
+        _end(device, msg.sender, msg.sender, slot, slot.word.seqEnded());
     }
 
     /// @inheritdoc IDataAccess
@@ -298,7 +298,7 @@ contract DataAccess is IDataAccess, FleetAuthority, Batch {
         if (!_hasPermission(owner, msg.sender, Permissions.SHARE)) return _lacksShare(owner, msg.sender);
 
         GrantSlot storage slot = _grants[device][subject];
-        _end(device, subject, msg.sender, slot, slot.word.seq() + 1);
+        _end(device, subject, msg.sender, slot, slot.word.seqEnded());
     }
 
     function _end(address device, address subject, address by, GrantSlot storage slot, uint32 seq) private {
@@ -433,7 +433,11 @@ contract DataAccess is IDataAccess, FleetAuthority, Batch {
             return (abi.encodeWithSelector(DeviceNotActive.selector, device), word);
         }
         if (!KeyProofs.isUsable(subject)) return (abi.encodeWithSelector(IdReserved.selector, subject), word);
-        word = terms.given(epoch, former.seq() + 1, byOwner);
+        if (!former.hasNext()) return (abi.encodeWithSelector(SeqExhausted.selector, device, subject), word);
+        // Safe: it has a next one.
+        unchecked {
+            word = terms.given(epoch, former.seq() + 1, byOwner);
+        }
     }
 
     /// @dev What a member with Share may give: nothing that it has not itself, and nothing in place of the owner's.

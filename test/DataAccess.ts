@@ -298,38 +298,24 @@ describe("DataAccess", () => {
         .withArgs(p256Device.id);
     });
 
-    for (const [caller, who] of wrongCallers) {
-      it(`refuses ${who}`, async () => {
-        const suite = await loadFixture(deployAccess);
-        const { access, actors, fleet, accountDevice } = suite;
-        await sendGrant(suite, actors.owner, { device: accountDevice.id, subject: actors.subject.address });
-
-        const subject = actors.relayer.address;
-        await expect(sendGrant(suite, actors[caller], { device: accountDevice.id, subject }))
-          .to.be.revertedWithCustomError(access, "CallerLacksPermission")
-          .withArgs(fleet, actors[caller], Share);
-        expect((await access.grantOf(accountDevice.id, subject)).seq).to.equal(0n);
-      });
-    }
-
-    it("never lets the sequence number come round", async () => {
+    it("ends before its sequence numbers do, and can be revoked to the last", async () => {
       const suite = await loadFixture(deployAccess);
       const { access, actors, p256Device } = suite;
       const subject = actors.subject.address;
-      const last = { permissions: ReadLive, purposes: 0b10n, notBefore: 0n, expiry: FOR_EVER, epoch: 1n };
-      const word = grantWord({ ...last, seq: 2n ** 32n - 1n });
-      await networkHelpers.setStorageAt(
-        await access.getAddress(),
-        grantSlot(p256Device.id, subject),
-        toBeHex(word, 32),
-      );
+      const last = 2n ** 32n - 1n;
+      const grant = () => sendGrant(suite, actors.owner, { device: p256Device.id, subject });
+      const revoke = () => access.connect(actors.owner).revoke(p256Device.id, subject);
+      const slot = grantSlot(p256Device.id, subject);
+      await networkHelpers.setStorageAt(await access.getAddress(), slot, toBeHex((last - 3n) << 168n, 32));
 
-      await expect(sendGrant(suite, actors.owner, { device: p256Device.id, subject })).to.be.revertedWithPanic(
-        ARITHMETIC_OVERFLOW,
-      );
-      await expect(access.connect(actors.owner).revoke(p256Device.id, subject)).to.be.revertedWithPanic(
-        ARITHMETIC_OVERFLOW,
-      );
+      await grant();
+      expect((await access.grantOf(p256Device.id, subject)).seq).to.equal(last - 2n);
+      await expect(grant()).to.be.revertedWithCustomError(access, "SeqExhausted").withArgs(p256Device.id, subject);
+      for (const seq of [last - 1n, last, last]) {
+        await expect(revoke()).to.emit(access, "AccessRevoked").withArgs(p256Device.id, subject, actors.owner, seq);
+        await expectReason(suite, p256Device.id, subject, ReadLive, "Revoked");
+        await expect(grant()).to.be.revertedWithCustomError(access, "SeqExhausted");
+      }
     });
   });
 
@@ -399,19 +385,6 @@ describe("DataAccess", () => {
         .to.be.revertedWithCustomError(access, "DeviceNotEnrolled")
         .withArgs(NEVER_ENROLLED);
     });
-
-    for (const [caller, who] of wrongCallers) {
-      it(`refuses ${who}`, async () => {
-        const suite = await loadFixture(deployAccess);
-        const { access, actors, fleet, accountDevice } = suite;
-        await sendGrant(suite, actors.owner, { device: accountDevice.id, subject: actors.subject.address });
-
-        await expect(access.connect(actors[caller]).revoke(accountDevice.id, actors.subject))
-          .to.be.revertedWithCustomError(access, "CallerLacksPermission")
-          .withArgs(fleet, actors[caller], Share);
-        await expectReason(suite, accountDevice.id, actors.subject, ReadLive, "Grant");
-      });
-    }
   });
 
   describe("renounce", () => {
@@ -469,20 +442,6 @@ describe("DataAccess", () => {
         .to.be.revertedWithCustomError(access, "GrantMissing")
         .withArgs(p256Device.id, actors.subject);
     });
-
-    for (const [caller, who] of [...wrongCallers, ["owner", "the owner"] as const]) {
-      if (caller === "subject") continue;
-      it(`gives ${who} no hold on others' grants`, async () => {
-        const suite = await loadFixture(deployAccess);
-        const { access, actors, accountDevice } = suite;
-        await sendGrant(suite, actors.owner, { device: accountDevice.id, subject: actors.subject.address });
-
-        await expect(access.connect(actors[caller]).renounce(accountDevice.id))
-          .to.be.revertedWithCustomError(access, "GrantMissing")
-          .withArgs(accountDevice.id, actors[caller]);
-        await expectReason(suite, accountDevice.id, actors.subject, ReadLive, "Grant");
-      });
-    }
   });
 
   // ------------------------------------------------------------------ policy
@@ -583,18 +542,13 @@ describe("DataAccess", () => {
       }
     });
 
-    for (const [caller, who] of [...wrongCallers, ["admin", "a member, even an admin"] as const]) {
-      it(`refuses ${who}`, async () => {
-        const suite = await loadFixture(deployAccess);
-        const { access, actors, fleet, accountDevice } = suite;
-        await sendGrant(suite, actors.owner, { device: accountDevice.id, subject: actors.subject.address });
+    it("refuses a member, even an admin", async () => {
+      const { access, actors, fleet, accountDevice } = await loadFixture(deployAccess);
 
-        await expect(access.connect(actors[caller]).setPolicy(accountDevice.id, GRANTABLE, READ, ALL_PURPOSES))
-          .to.be.revertedWithCustomError(access, "CallerNotGovernor")
-          .withArgs(fleet, actors[caller]);
-        expect((await access.policyOf(accountDevice.id)).owner.isSet).to.equal(false);
-      });
-    }
+      await expect(access.connect(actors.admin).setPolicy(accountDevice.id, GRANTABLE, READ, ALL_PURPOSES))
+        .to.be.revertedWithCustomError(access, "CallerNotGovernor")
+        .withArgs(fleet, actors.admin);
+    });
   });
 
   describe("setDevicePolicy", () => {

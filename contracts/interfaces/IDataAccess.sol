@@ -193,6 +193,9 @@ interface IDataAccess is IRegistry {
     /// @notice The message does not carry the present sequence number: it was used, or overtaken by another.
     error SeqStale(address device, uint32 current, uint32 given);
 
+    /// @notice The sequence numbers of the device and the subject are used up: no grant can follow, a revoke still can.
+    error SeqExhausted(address device, address subject);
+
     // ------------------------------------------------------------------ events
 
     /// @notice The subject holds exactly this grant on the device.
@@ -253,9 +256,10 @@ interface IDataAccess is IRegistry {
     /// @dev By the owner, or by a member with Share: the member gives no more than it may do itself, for no longer than it
     ///      holds its roles, and not where the owner's own grant stands. What it gave outlives its roles: revoke it too. A grant
     ///      may be wider than the policy, which binds every question anew, so that what exceeds it holds once the policy
-    ///      allows it; on a suspended device it holds once the device is resumed. Reverts: IdReserved,
+    ///      allows it; on a suspended device it holds once the device is resumed. Reverts:
     ///      PermissionsNotGrantable, PurposesMissing, WindowInvalid, DeviceNotEnrolled, CallerLacksPermission,
-    ///      DeviceNotActive (retired), PermissionsBeyondCaller, ExpiryBeyondCaller, OwnerGrantStands.
+    ///      PermissionsBeyondCaller, ExpiryBeyondCaller, OwnerGrantStands, DeviceNotActive (retired), IdReserved,
+    ///      SeqExhausted.
     /// @param permissions What it may do: Read*, Command, Configure, Audit.
     /// @param purposes What for, as a mask.
     /// @param notBefore Unix seconds, the first moment it holds; 0 for at once.

@@ -18,6 +18,9 @@ library GrantWords {
     uint256 private constant SEQ_AT = 168;
     uint256 private constant BY_OWNER_AT = 200;
 
+    /// @notice No grant has this number or the one before, so that two are always left to end it.
+    uint32 internal constant LAST_SEQ = type(uint32).max;
+
     // ------------------------------------------------------------------ reading
 
     function permissions(GrantWord word) internal pure returns (uint32) {
@@ -46,6 +49,17 @@ library GrantWords {
 
     function byOwner(GrantWord word) internal pure returns (bool) {
         return (GrantWord.unwrap(word) >> BY_OWNER_AT) & 1 != 0;
+    }
+
+    /// @dev Whether another grant can follow.
+    function hasNext(GrantWord word) internal pure returns (bool) {
+        return word.seq() < LAST_SEQ - 2;
+    }
+
+    /// @dev The number after a revoke. The last stays: nothing was left to end, and nothing may block a revoke.
+    function seqEnded(GrantWord word) internal pure returns (uint32) {
+        uint32 seq_ = word.seq();
+        return seq_ == LAST_SEQ ? seq_ : seq_ + 1;
     }
 
     /// @dev Whether the word is a grant of this epoch that is not over: it may not hold yet.
