@@ -185,11 +185,11 @@ describe("DataAccess's entry points", () => {
           const [name, ...args] = error;
 
           for (const sent of [
-            sender.sendTransaction({ to, data }),
-            access.connect(sender).multicall([data]),
-            access.connect(sender).multicall([access.interface.encodeFunctionData("multicall", [[data]])]),
+            () => sender.sendTransaction({ to, data }),
+            () => access.connect(sender).multicall([data]),
+            () => access.connect(sender).multicall([access.interface.encodeFunctionData("multicall", [[data]])]),
           ]) {
-            await expect(sent)
+            await expect(sent())
               .to.be.revertedWithCustomError(access, name)
               .withArgs(...args);
           }
@@ -231,12 +231,13 @@ describe("DataAccess's entry points", () => {
 
           expect(done).to.deep.equal([false, false]);
           for (const sent of [
-            sender.sendTransaction({ to: await access.getAddress(), data }),
-            byCaller.multicall([data]),
-            byCaller.tryMulticall([data]),
+            () => sender.sendTransaction({ to: access, data }),
+            () => byCaller.multicall([data]),
+            () => byCaller.tryMulticall([data]),
           ]) {
+            const transaction = await sent();
             for (const { device, subject } of pairs) {
-              await expect(sent).to.emit(access, "PairSkipped").withArgs(device, subject, reason);
+              await expect(transaction).to.emit(access, "PairSkipped").withArgs(device, subject, reason);
             }
           }
           expect(await stateOf(suite)).to.deep.equal(before);

@@ -109,11 +109,12 @@ export function grantWord(grant: {
   expiry: bigint;
   epoch: bigint;
   seq: bigint;
+  /** The owner's unless told. */
+  byOwner?: boolean;
 }): bigint {
-  const { permissions, purposes, notBefore, expiry, epoch, seq } = grant;
-  const byOwner = 1n;
+  const { permissions, purposes, notBefore, expiry, epoch, seq, byOwner = true } = grant;
   return [
-    [byOwner, 1],
+    [byOwner ? 1n : 0n, 1],
     [seq, 32],
     [epoch, 24],
     [expiry, 40],
