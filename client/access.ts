@@ -12,8 +12,13 @@ import {
 import { allPurposes, type Purpose } from "./purposes.js";
 import { ask } from "./reverts.js";
 
+export * from "./access-requests.js";
+export * from "./access-sentences.js";
+export * from "./consent-receipts.js";
 export * from "./grants.js";
 export * from "./policies.js";
+export * from "./signed-grants.js";
+export * from "./signed-grant-files.js";
 
 /** Why an account may do something, or may not. */
 export interface Explanation {

@@ -112,8 +112,16 @@ export type ErrorCode =
   | "MANIFEST_INVALID"
   /** The claim package is none, or contradicts itself. */
   | "CLAIM_PACKAGE_INVALID"
-  /** The claim package is for another registry. */
+  /** The claim package or the signed message is for another contract. */
   | "WRONG_REGISTRY"
+  /** The text or value is no signed grant; `details.path` names the place in it. What it allows is no error. */
+  | "SIGNED_GRANT_INVALID"
+  /** More was to be approved than was asked for: `details.exceeds` names what. Nothing was sent. */
+  | "REQUEST_EXCEEDED"
+  /** The request cannot be approved any more: `details.reason` says why. */
+  | "REQUEST_STALE"
+  /** The text or value is no consent receipt of this client; `details.path` names the place in it. */
+  | "RECEIPT_INVALID"
   /** What is said of a manifest is not what its maker published. */
   | "MANIFEST_MISMATCH"
   /** The maker revoked the manifest. */
