@@ -86,6 +86,32 @@ export type ErrorCode =
   | "LOG_GAP"
   /** The payload of a reading is no batch of a device. */
   | "DEVICE_BATCH_INVALID"
+  /** An account publishes no key that a data key could be sealed to: `details.account` has to. */
+  | "KEY_AGREEMENT_MISSING"
+  /** The payload of a reading is no sealed one. */
+  | "SEALED_INVALID"
+  /** A sealed reading was altered, or stands where it was not sealed for. */
+  | "SEALED_REFUSED"
+  /** None of the keys at hand opens the reading: `details` says which would. */
+  | "DATA_KEY_MISSING"
+  /** A data key sealed as many readings as it may. */
+  | "DATA_KEY_EXHAUSTED"
+  /** The text, value or bytes are no envelope of a data key. */
+  | "ENVELOPE_INVALID"
+  /** The envelope is for another key, or was altered. */
+  | "ENVELOPE_REFUSED"
+  /** The file is no key ring, or damaged. */
+  | "KEY_RING_INVALID"
+  /** The key ring is of another owner, or of another chain. */
+  | "KEY_RING_MISMATCH"
+  /** Someone else works with the key ring now. */
+  | "KEY_RING_LOCKED"
+  /** The key ring opens with a secret, and this is not it. */
+  | "KEY_RING_SECRET_WRONG"
+  /** The key ring cannot be written: nothing is sealed with a key that is not in it. */
+  | "KEY_RING_FAILED"
+  /** The owner of the key ring does not own the device: nothing of it is sealed. */
+  | "DEVICE_NOT_OWNED"
   /** What was asked for is not on the chain. */
   | "NOT_FOUND"
   /** A key did not sign: hardware that is locked or gone. Nothing was sent. */

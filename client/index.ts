@@ -7,6 +7,7 @@ export * as firmware from "./firmware.js";
 export * as lifecycle from "./lifecycle.js";
 export * as manifests from "./manifests.js";
 export * as roles from "./roles.js";
+export * as sharing from "./sharing.js";
 export * as transfers from "./transfers.js";
 
 export { contractNames, type ContractErrorArgs, type ContractErrorName, type ContractName } from "./abi.js";

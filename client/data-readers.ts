@@ -1,0 +1,221 @@
+import { ZeroAddress } from "ethers";
+
+import { AccessState, isYes } from "./access-state.js";
+import { FOREVER } from "./arguments.js";
+import { blockAt, latestBlock, type BlockPlace } from "./blocks.js";
+import type { Touchstone } from "./connect.js";
+import { allPermissions, maskOf, type Permission } from "./enumerations.js";
+import { readEvents } from "./events.js";
+import { allPurposes, type Purpose } from "./purposes.js";
+import { dataClasses, type DataClass } from "./sealing.js";
+
+/** Stands for all accounts where a device's policy lets everyone read. */
+export const EVERYONE = "everyone";
+
+/**
+ * What the present key of a class takes, and what its former keys take. One source must give both: who may see where a device
+ * is, and apart from that the history of its readings, may not see where it was.
+ */
+const PERMISSIONS: Record<DataClass, { live: readonly Permission[]; history: readonly Permission[] }> = {
+  readings: { live: ["ReadLive"], history: ["ReadHistory"] },
+  location: { live: ["ReadLocation"], history: ["ReadLocation", "ReadHistory"] },
+  metadata: { live: ["ReadMetadata"], history: ["ReadMetadata", "ReadHistory"] },
+};
+const masks = new Map(
+  dataClasses.map((dataClass) => {
+    const { live, history } = PERMISSIONS[dataClass];
+    return [
+      dataClass,
+      { live: Number(maskOf(allPermissions, live)), history: Number(maskOf(allPermissions, history)) },
+    ];
+  }),
+);
+
+/** What someone may read of one class of one device. */
+export interface Reader {
+  /** What is measured from now on. */
+  live: boolean;
+  /** What was measured in this owner epoch before. */
+  history: boolean;
+  /** Unix seconds of the first moment at which the right to read live may end with no event to tell. */
+  until: bigint;
+}
+
+/** Who may read a device, by class and account; EVERYONE is an account here. */
+export interface DeviceReaders {
+  owner: string;
+  epoch: bigint;
+  classes: Map<DataClass, Map<string, Reader>>;
+  /** Unix seconds of the earliest moment at which someone may start to read with no event to tell; undefined if there is none. */
+  nextStart: bigint | undefined;
+}
+
+/**
+ * Who may read a device, for any purpose at all: a key cannot tell what it is used for, the terms of a grant do.
+ *
+ * @param earliest Unix seconds.
+ * @param latest Unix seconds, not before: who may read has to be allowed to from `earliest` to `latest`.
+ * @returns Undefined for what was never enrolled.
+ */
+export function readersOf(
+  state: AccessState,
+  device: string,
+  earliest: bigint,
+  latest: bigint,
+): DeviceReaders | undefined {
+  const found = state.deviceOf(device);
+  if (found === undefined) return undefined;
+  const { owner, epoch } = found;
+  let nextStart: bigint | undefined;
+  const startsAt = (time: bigint): void => {
+    if (time > earliest && (nextStart === undefined || time < nextStart)) nextStart = time;
+  };
+  interface Candidate {
+    purposes: readonly Purpose[];
+    grantUntil: bigint;
+    roleUntil: bigint;
+  }
+  // The purpose is ignored for the owner and members.
+  const nobody: Candidate = { purposes: [allPurposes[0] ?? 24], grantUntil: FOREVER, roleUntil: FOREVER };
+  const candidates = new Map<string, Candidate>([[state.governorOf(owner), nobody]]);
+  const roleEpoch = state.roleEpochOf(owner);
+  for (const { account, membership } of state.membersOf(owner)) {
+    const { roles, epoch: given, notBefore, expiry } = membership;
+    if (roles.length === 0 || given !== roleEpoch || expiry <= latest) continue;
+    startsAt(notBefore);
+    candidates.set(account, { ...nobody, roleUntil: expiry });
+  }
+  for (const { subject, grant } of state.grantsOn(device)) {
+    if (grant.permissions.length === 0 || grant.epoch !== epoch || grant.expiry <= latest) continue;
+    startsAt(grant.notBefore);
+    const { roleUntil } = candidates.get(subject) ?? nobody;
+    candidates.set(subject, { purposes: grant.purposes, grantUntil: grant.expiry, roleUntil });
+  }
+  const [from, to] = [Number(earliest), Number(latest)];
+  const numbers = (purposes: readonly Purpose[]): number[] => purposes.map((purpose) => allPurposes.indexOf(purpose));
+  const reasonFor = (account: string, permissions: number, purposes: readonly number[]): string | undefined =>
+    purposes
+      .map((purpose) => state.explainWithin({ device, account, permissions, purpose }, from, to))
+      .find((reason) => isYes(reason));
+  const classes = new Map<DataClass, Map<string, Reader>>();
+  const everyPurpose = allPurposes.map((_, purpose) => purpose);
+  for (const [dataClass, { live, history }] of masks) {
+    const readers = new Map<string, Reader>();
+    const add = (account: string, key: string, purposes: readonly number[], candidate: Candidate): void => {
+      const reason = reasonFor(account, live, purposes);
+      const isHistory = reasonFor(account, history, purposes) !== undefined;
+      if (reason === undefined && !isHistory) return;
+      const { grantUntil, roleUntil } = candidate;
+      const until = reason === "Grant" ? grantUntil : reason === "Role" ? roleUntil : FOREVER;
+      readers.set(key, { live: reason !== undefined, history: isHistory, until });
+    };
+    for (const [account, candidate] of candidates) add(account, account, numbers(candidate.purposes), candidate);
+    // No account has this address, so what it may do everyone may.
+    add(ZeroAddress, EVERYONE, everyPurpose, nobody);
+    classes.set(dataClass, readers);
+  }
+  return { owner, epoch, classes, nextStart };
+}
+
+/** Who could read devices at two blocks: one that is as good as final, and the latest. */
+export interface Sight {
+  confirmed: Map<string, DeviceReaders>;
+  latest: Map<string, DeviceReaders>;
+  block: number;
+  /** Unix seconds of the latest block. */
+  timestamp: bigint;
+}
+
+/**
+ * Follows who may read an owner's devices. What is confirmed is read once; what is not is read, looked at and forgotten each time,
+ * so a reorganisation leaves nothing behind.
+ */
+export class ReaderWatch {
+  readonly #owner: string;
+  readonly #confirmations: number;
+  #state = new AccessState();
+  #devices: ReadonlySet<string> = new Set();
+  #confirmed: BlockPlace | undefined;
+
+  constructor(options: { owner: string; confirmations: number }) {
+    this.#owner = options.owner;
+    this.#confirmations = options.confirmations;
+  }
+
+  /**
+   * @param options.now Unix seconds by the caller's clock, which may be ahead of the latest block.
+   * @throws TouchstoneError CHAIN_UNREACHABLE, RPC_FAILED, EVENTS_MISSING, NOT_FOUND, CANCELLED.
+   */
+  async look(options: {
+    touchstone: Touchstone;
+    devices: readonly string[];
+    now: bigint;
+    signal: AbortSignal | undefined;
+  }): Promise<Sight> {
+    const { touchstone, devices, now, signal } = options;
+    const { provider, firstBlock } = touchstone;
+    const block = await blockAt(provider, await latestBlock(provider));
+    const { timestamp } = block;
+    const [earliest, latest] = [timestamp, now > timestamp ? now : timestamp];
+    await this.#startAgainIfNeeded(touchstone, devices);
+    const range = { devices: [...this.#devices], signal };
+    const target = block.number - this.#confirmations;
+    const fromBlock = this.#confirmed === undefined ? firstBlock : this.#confirmed.number + 1;
+    if (target >= fromBlock) {
+      try {
+        for await (const event of this.#events(touchstone, { ...range, fromBlock, toBlock: target })) {
+          this.#state.apply(event);
+        }
+        this.#confirmed = await blockAt(provider, target);
+      } catch (error) {
+        // Half of a page may have been applied.
+        this.#startAgain();
+        throw error;
+      }
+    }
+    const confirmed = this.#readers(devices, earliest, latest);
+    const undo: (() => void)[] = [];
+    try {
+      const rest = this.#confirmed === undefined ? firstBlock : this.#confirmed.number + 1;
+      for await (const event of this.#events(touchstone, { ...range, fromBlock: rest, toBlock: block.number })) {
+        undo.push(this.#state.apply(event));
+      }
+      return { confirmed, latest: this.#readers(devices, earliest, latest), block: block.number, timestamp };
+    } finally {
+      for (const takeBack of undo.toReversed()) takeBack();
+    }
+  }
+
+  #events(
+    touchstone: Touchstone,
+    range: { devices: readonly string[]; fromBlock: number; toBlock: number; signal: AbortSignal | undefined },
+  ): ReturnType<typeof readEvents> {
+    const { signal, ...rest } = range;
+    return readEvents({ touchstone, ...rest, fleets: [this.#owner], ...(signal === undefined ? {} : { signal }) });
+  }
+
+  #readers(devices: readonly string[], earliest: bigint, latest: bigint): Map<string, DeviceReaders> {
+    const found = new Map<string, DeviceReaders>();
+    for (const device of devices) {
+      const readers = readersOf(this.#state, device, earliest, latest);
+      if (readers !== undefined) found.set(device, readers);
+    }
+    return found;
+  }
+
+  /** What was confirmed is read anew if a device is new, or if the chain does not have it any more. */
+  async #startAgainIfNeeded(touchstone: Touchstone, devices: readonly string[]): Promise<void> {
+    const isNew = devices.some((device) => !this.#devices.has(device));
+    const before = this.#confirmed;
+    const isGone =
+      before !== undefined &&
+      (await blockAt(touchstone.provider, before.number).catch(() => undefined))?.hash !== before.hash;
+    if (isNew) this.#devices = new Set([...this.#devices, ...devices]);
+    if (isNew || isGone) this.#startAgain();
+  }
+
+  #startAgain(): void {
+    this.#state = new AccessState();
+    this.#confirmed = undefined;
+  }
+}
