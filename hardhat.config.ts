@@ -6,6 +6,7 @@ import { configVariable, defineConfig, overrideTask } from "hardhat/config";
 import { bundleTasks } from "./tasks/bundle-tasks.js";
 import { logTasks } from "./tasks/log-tasks.js";
 import { manifestTasks } from "./tasks/manifest-tasks.js";
+import { teamTasks } from "./tasks/team-tasks.js";
 
 const require = createRequire(import.meta.url);
 
@@ -30,6 +31,7 @@ export default defineConfig({
     ...bundleTasks,
     ...logTasks,
     ...manifestTasks,
+    ...teamTasks,
   ],
   solidity: { profiles: { default: compiler, production: compiler } },
   typechain: { outDir: "typechain-types" },

@@ -156,6 +156,12 @@ export type ErrorCode =
   | "VOUCHER_MISSING"
   /** The maker's voucher is for someone else, or no longer valid. */
   | "VOUCHER_INVALID"
+  /** The file is no team, or contradicts itself; `details.faults` names each fault with its line. */
+  | "TEAM_INVALID"
+  /** The fleet cannot become this team, or not by this sender; `details.obstacles` says why. Nothing was sent. */
+  | "TEAM_IMPOSSIBLE"
+  /** The account could not act for the fleet: `details.reason` says why. Nothing was sent. */
+  | "GOVERNOR_UNFIT"
   /** The text or value is no proof bundle; `details.path` names the place in it. What a bundle proves is no error. */
   | "BUNDLE_INVALID"
   /** A bundle does not prove all that was asked of it: levels are refused, or could not be checked. */

@@ -15,6 +15,12 @@ import {
 import { ask } from "./reverts.js";
 import { send, type SendOptions, type Sent } from "./transactions.js";
 
+export * from "./handovers.js";
+export * from "./member-pages.js";
+export * from "./members.js";
+export { safeTransactions, writeSafeTransactions, type SafeTransactionFile } from "./safe-files.js";
+export * from "./teams.js";
+
 /** What an account was given in a fleet. */
 export interface Membership {
   roles: Role[];
@@ -79,7 +85,7 @@ export async function revokeAll(options: FleetOptions): Promise<Sent> {
 
 // ------------------------------------------------------------------ roles
 
-/** Says what one of the fleet's own roles permits. By the governor or an Admin. */
+/** Says what one of the fleet's own roles permits. By the governor. */
 export async function defineRole(
   options: FleetOptions & { role: OwnRole; permissions: readonly Permission[] },
 ): Promise<Sent> {
