@@ -107,10 +107,11 @@ export async function readRequests(
 
 /**
  * Grants what was asked for, or less, in place of whatever the subject has on the device. By the owner's governor, or by a
- * member with Share. The request is read from the chain anew: what `request` says besides its place does not count.
+ * member with Share. The request is read from the chain anew, and must be there as it is given: what somebody looked at is what
+ * is approved.
  *
  * @throws TouchstoneError REQUEST_EXCEEDED (`details.exceeds` is an Exceeding), REQUEST_STALE (`details.reason` is a
- *         StaleReason), NOT_FOUND if the request is not in the chain (any more); else as grant. Nothing was sent.
+ *         StaleReason), NOT_FOUND if this request is not in the chain (any more); else as grant. Nothing was sent.
  */
 export async function approve(options: SendOptions & Approval): Promise<Sent> {
   return grant({ ...sendOptionsOf(options), ...(await approved(options)) });
@@ -222,13 +223,20 @@ async function readAgain(options: {
     ...(signal === undefined ? {} : { signal }),
   });
   const found = requests.find(({ requestedAt }) => requestedAt.block === block && requestedAt.logIndex === logIndex);
-  if (found !== undefined) return found;
+  if (found !== undefined && contentOf(found) === contentOf(request)) return found;
   throw new TouchstoneError(
     "NOT_FOUND",
-    `Block ${block} has no request for ${device} at log ${logIndex}: read the requests again, as the chain may have been ` +
-      "reorganised.",
+    `Block ${block} has no such request for ${device} at log ${logIndex}: read the requests again, as the chain may have been ` +
+      "reorganised, and look at them again.",
     { details: { device, requestedAt: request.requestedAt } },
   );
+}
+
+/** All that a request says, and where. */
+function contentOf(request: AccessRequest): string {
+  const { block, logIndex } = request.requestedAt;
+  const { device, subject, transactionHash } = request;
+  return [device, subject, ...checkedTerms(request), block, logIndex, transactionHash].join(" ").toLowerCase();
 }
 
 /** Lets a later event of the request's device count. */

@@ -28,8 +28,8 @@ const deeds: Record<GrantablePermission, string> = {
 
 /**
  * The sentence that a person reads before it signs or sends: who may do what with which device, for what, from when until when,
- * under which terms. The same input gives the same sentence, and all of the message is in it: one with bits that mean nothing
- * is refused, not left out.
+ * under which terms. The same input gives the same sentence, and all that is allowed is in it: bits that mean nothing are
+ * refused, not left out.
  *
  * Names only stand beside ids, in quotes and without anything that could move, hide or continue the text; they come from
  * whoever gives them, and the ids are what counts.
@@ -104,9 +104,8 @@ const LONGEST_NAME = 48;
 const PLAIN = /^[\p{L}\p{N}\p{M} .,&+'()/_@#-]$/u;
 const INVISIBLE = /^\p{Default_Ignorable_Code_Point}$/u;
 const MARK = /^\p{M}$/u;
-/** Letters that are written from right to left turn the signs around them, too, unless they are isolated. */
-const RIGHT_TO_LEFT =
-  /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}\p{Script=Samaritan}\p{Script=Mandaic}\p{Script=Adlam}]/u;
+/** What is written from right to left turns the signs around it, too, unless it is isolated. */
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 
 function namer(names: Readonly<Record<string, string>>): (id: string) => string {
   const byId = new Map<string, string>();

@@ -4,6 +4,7 @@ import { requireAddress, requireUint } from "./arguments.js";
 import type { Touchstone } from "./connect.js";
 import { allPermissions, namesIn, type Permission } from "./enumerations.js";
 import { TouchstoneError } from "./errors.js";
+import type { TouchstoneEvent } from "./events.js";
 import { checkedTerms, type GrantTerms } from "./grant-terms.js";
 import { allPurposes, type Purpose } from "./purposes.js";
 import { ask, ContractRevertError, decodeRevert } from "./reverts.js";
@@ -141,6 +142,8 @@ export async function revokeMany(options: ManyPairsOptions): Promise<ManyPairsRe
 /** A new grant costs about 30,000 gas, half as much again for a member; chains take 2^24 in one transaction (EIP-7825). */
 const PAIRS_AT_ONCE = 400;
 const MOST_GAS = 2n ** 24n;
+/** Nodes pass on transactions of at most 128 KiB. */
+const MOST_PAIRS = 1_900;
 
 type Populate = (pairs: readonly Pair[]) => Promise<ContractTransaction>;
 
@@ -151,7 +154,7 @@ async function inChunks(
 ): Promise<ManyPairsResult> {
   const { onProgress, signal, pairsAtOnce = PAIRS_AT_ONCE } = options;
   const pairs = checkedPairs(options.pairs);
-  let atOnce = requireCount(pairsAtOnce);
+  let atOnce = Math.min(requireCount(pairsAtOnce), MOST_PAIRS);
   const outcomes: PairOutcome[] = [];
   const sent: Sent[] = [];
   while (outcomes.length < pairs.length) {
@@ -220,12 +223,23 @@ function outcomesOf(chunk: readonly Pair[], { receipt, events }: Sent, doneEvent
   const transactionHash = receipt.hash;
   return chunk.map((pair, place) => {
     const event = said[place];
-    if (event?.name !== "PairSkipped") return { ...pair, transactionHash, outcome: "Done" };
+    if (event === undefined || !isOf(pair, event)) {
+      throw new TouchstoneError(
+        "RPC_FAILED",
+        `The transaction ${transactionHash} does not say what became of ${pair.subject} on ${pair.device}: look it up.`,
+        { details: { ...pair, transactionHash } },
+      );
+    }
+    if (event.name !== "PairSkipped") return { ...pair, transactionHash, outcome: "Done" };
     const error = decodeRevert({ data: event.args.reason });
     // Not reached: the contract says why with at least a selector.
     if (error === undefined) throw new RangeError(`The pair ${place} was skipped for ${event.args.reason}.`);
     return { ...pair, transactionHash, outcome: "Skipped", error };
   });
+}
+
+function isOf({ device, subject }: Pair, { args }: TouchstoneEvent): boolean {
+  return "device" in args && "subject" in args && args.device === device && args.subject === subject;
 }
 
 // ------------------------------------------------------------------ reading

@@ -241,32 +241,32 @@ describe("access.approve and access.newApproval", () => {
     }
   });
 
-  it("go by what stands in the chain, whatever the request says that is given", async () => {
-    const { touchstone, other, id, request } = await loadFixture(deployAsked);
-    const forged: access.AccessRequest = {
-      ...request,
-      subject: touchstone.addresses.DataAccess,
-      permissions: [...grantablePermissions],
-      purposes: [...allPurposes],
-      notBefore: 0n,
-      expiry: FOREVER,
-      termsHash: ZERO_HASH,
-    };
-    await errorUnsent("REQUEST_EXCEEDED", () =>
-      access.approve({ touchstone, request: forged, permissions: ["Audit"] }),
-    );
-    const { events } = await access.approve({ touchstone, request: forged });
-    expect(events[0]?.args).to.deep.include({ device: id, subject: other.address, termsHash: request.termsHash });
-    for (const requestedAt of [
-      { block: request.requestedAt.block, logIndex: 7 },
-      { block: request.requestedAt.block - 1, logIndex: 0 },
-      { block: request.requestedAt.block + 50, logIndex: 0 },
-    ]) {
-      const error = await errorUnsent("NOT_FOUND", () =>
-        access.approve({ touchstone, request: { ...request, requestedAt } }),
-      );
-      expect(error.details).to.deep.equal({ device: id, requestedAt });
+  it("refuse a request that does not stand in the chain as it is given", async () => {
+    const { touchstone, other, id, request, terms } = await loadFixture(deployAsked);
+    const { block, logIndex } = request.requestedAt;
+    const changes: Partial<access.AccessRequest>[] = [
+      { subject: touchstone.addresses.DataAccess },
+      { permissions: ["ReadLive"] },
+      { permissions: [...grantablePermissions] },
+      { purposes: ["CustomerCare"] },
+      { notBefore: terms.notBefore - 1n },
+      { expiry: FOREVER },
+      { termsHash: ZERO_HASH },
+      { transactionHash: ZERO_HASH },
+      { requestedAt: { block, logIndex: logIndex + 7 } },
+      { requestedAt: { block: block - 1, logIndex } },
+      { requestedAt: { block: block + 50, logIndex } },
+    ];
+    for (const change of changes) {
+      for (const verb of [access.approve, access.newApproval]) {
+        const changed = { ...request, ...change };
+        const error = await errorUnsent("NOT_FOUND", () => verb({ touchstone, request: changed }));
+        expect(error.details).to.deep.equal({ device: id, requestedAt: changed.requestedAt });
+      }
     }
+    const reordered = { ...request, device: id.toLowerCase(), permissions: request.permissions.toReversed() };
+    const { events } = await access.approve({ touchstone, request: reordered });
+    expect(events[0]?.args).to.deep.include({ device: id, subject: other.address, termsHash: request.termsHash });
   });
 
   it("refuse what is stale, and say why", async () => {

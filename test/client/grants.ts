@@ -230,6 +230,18 @@ describe("access.grantMany and access.revokeMany", () => {
     expect({ seq, permissions }).to.deep.equal({ seq: 2n, permissions: ["ReadLive", "ReadHistory"] });
   });
 
+  it("take nothing for done that the transaction does not say", async () => {
+    const { touchstone, owner, ids, terms } = await loadFixture(deployFleet);
+    const pairs = pairsOf([ids[0]!], accounts(2));
+    // As a wallet that puts transactions in a queue of its own would.
+    const runner = runnerWith(owner, { sendTransaction: () => owner.sendTransaction({ to: owner.address }) });
+    const error = await errorOf("RPC_FAILED", () =>
+      access.grantMany({ touchstone: touchstone.connect(runner), pairs, ...terms }),
+    );
+    if (!(error instanceof access.PairsRemainingError)) throw error;
+    expect(error.details).to.deep.include({ ...pairs[0]!, outcomes: [], remaining: pairs });
+  });
+
   it("refuse what no pair could take, before anything is sent", async () => {
     const { touchstone, ids, terms } = await loadFixture(deployFleet);
     const pairs = pairsOf([ids[0]!], accounts(2));
