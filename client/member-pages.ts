@@ -119,7 +119,7 @@ ${[
   ...(fleet.pendingGovernor === undefined ? [] : [["Offered to", person(names, fleet.pendingGovernor)]]),
   ["As of", `block ${fleet.block} of chain ${chainId}, ${moment(fleet.time)}`],
   ["Role epoch", String(fleet.roleEpoch)],
-  ["Handed over", `${fleet.handovers} times`],
+  ["Handed over", fleet.handovers === 1n ? "once" : `${fleet.handovers} times`],
 ]
   .map(([term, description]) => `<dt>${term ?? ""}</dt><dd>${description ?? ""}</dd>`)
   .join("\n")}

@@ -343,7 +343,8 @@ function membersIn(
     const from = secondsOf(member.from) ?? 0n;
     const until = secondsOf(member.until) ?? FOREVER;
     if (from < 0n)
-      fault([...at, "from"], "begins before 1970, where time on the chain begins: leave it out for at once.");
+      // In other quotes, what follows would look like an import to who searches for those.
+      fault([...at, `from`], "begins before 1970, where time on the chain begins: leave it out for at once.");
     if (from >= until) fault([...at, "until"], `the roles of ${id} would end before they begin: give a later end.`);
     return {
       account: id,

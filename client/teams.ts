@@ -223,12 +223,14 @@ function inOrder(team: Team, present: FleetMembers, difference: Difference): Tea
     const { account, roles, from, until } = wanted;
     const final = stepOf({ account, roles, from, until }, held);
     const lost = held?.roles.filter((role) => !roles.includes(role)) ?? [];
-    const isGainedBeforeDefined = roles.some((role) => redefined.has(role) && held?.roles.includes(role) !== true);
-    if (roles.includes("Admin") && held?.roles.includes("Admin") !== true) newAdmins.push(final);
+    const heldNow = held?.state === "Now" ? held.roles : [];
+    // Such a role permits what it should only after it was defined.
+    const isTooEarly = (role: Role): boolean => redefined.has(role) && !heldNow.includes(role);
+    if (roles.includes("Admin") && !heldNow.includes("Admin")) newAdmins.push(final);
     else if (held === undefined || lost.length === 0) gives.push(final);
-    else if (!isGainedBeforeDefined) narrowings.push(final);
+    else if (!roles.some(isTooEarly)) narrowings.push(final);
     else {
-      const left = roles.filter((role) => held.roles.includes(role));
+      const left = roles.filter((role) => held.roles.includes(role) && !isTooEarly(role));
       narrowings.push(
         left.length === 0
           ? { kind: "Remove", account, before: held }
