@@ -57,7 +57,7 @@ describe("DataAccess under a Safe", () => {
     const { subject } = actors;
     const terms = [p256Device.id, subject.address, ReadLive, 0b10n, 0n, (await now()) + DAY, ZeroHash] as const;
 
-    await execute(safe, { to, data: access.interface.encodeFunctionData("grant", terms) });
+    await execute(safe, { to, data: access.interface.encodeFunctionData("grant", [...terms]) });
     expect((await access.grantOf(p256Device.id, subject)).byOwner).to.equal(true);
     await expectReason(suite, p256Device.id, subject, ReadLive, "Grant");
     await execute(safe, { to, data: access.interface.encodeFunctionData("revoke", [p256Device.id, subject.address]) });
