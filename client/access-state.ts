@@ -219,10 +219,10 @@ export class AccessState {
     return exclusions.map(([a, b]) => [roleOf(a), roleOf(b)]);
   }
 
-  /** The devices that the fleet owns now, or owned last if they are retired; in the order of their ids. */
+  /** The devices that the fleet owns now, or owned last if they are retired; always in the same order. */
   devicesOf(fleet: string): string[] {
     const devices = this.#fleets.get(fleet.toLowerCase())?.devices ?? new Set<DeviceRecord>();
-    return Array.from(devices, ({ id }) => id).sort(byId);
+    return Array.from(devices, ({ id }) => id).sort();
   }
 
   /** Every device that was ever enrolled. */
@@ -230,10 +230,10 @@ export class AccessState {
     return Array.from(this.#devices.values(), ({ id }) => id);
   }
 
-  /** Every owner of a device, and every fleet in which something was done; in the order of their ids. */
+  /** Every owner of a device, and every fleet in which something was done; always in the same order. */
   fleets(): string[] {
     const used = [...this.#fleets.values()].filter((fleet) => !isUnused(fleet));
-    return used.map(({ id }) => id).sort(byId);
+    return used.map(({ id }) => id).sort();
   }
 
   // ------------------------------------------------------------------ private: devices
@@ -726,11 +726,6 @@ const LOWER_CASE_ID = /^0x[0-9a-f]{40}$/;
 /** The checksum costs more than a decision, so that who asks often gives ids in lower case. */
 function requireId(argument: string, id: string): string {
   return LOWER_CASE_ID.test(id) ? id : requireAddress(argument, id);
-}
-
-function byId(a: string, b: string): number {
-  const [lowerA, lowerB] = [a.toLowerCase(), b.toLowerCase()];
-  return lowerA < lowerB ? -1 : Number(lowerA > lowerB);
 }
 
 function isUnused(fleet: FleetRecord): boolean {

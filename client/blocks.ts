@@ -30,7 +30,14 @@ export interface BlockPlace {
   timestamp: bigint;
 }
 
-const blockAnswer = z.object({ hash: z.string().regex(/^0x[0-9a-f]{64}$/i), timestamp: z.coerce.bigint() });
+/** A block and the one that it continues. */
+export interface BlockHeader extends BlockPlace {
+  parentHash: string;
+}
+
+const hash = z.string().regex(/^0x[0-9a-f]{64}$/i);
+const blockAnswer = z.object({ hash, timestamp: z.coerce.bigint() });
+const headerAnswer = z.object({ number: z.coerce.number(), hash, parentHash: hash, timestamp: z.coerce.bigint() });
 
 /**
  * The block that has this number now; past the memory of ethers, as above.
@@ -56,6 +63,29 @@ export async function blockAt(provider: Provider, number: number): Promise<Block
     });
   }
   return { number, ...parsed.data };
+}
+
+/**
+ * The header of a block, by its number, its hash or as the latest; past the memory of ethers, as above.
+ *
+ * @returns Undefined if the node has none.
+ * @throws TouchstoneError CHAIN_UNREACHABLE, RPC_FAILED.
+ */
+export async function headerOf(provider: Provider, block: number | string): Promise<BlockHeader | undefined> {
+  const answer = await ask(() => {
+    if (!isPassing(provider)) return provider.getBlock(block);
+    const isHash = typeof block === "string" && block !== "latest";
+    const tag = typeof block === "number" ? toQuantity(block) : block;
+    return provider.send(isHash ? "eth_getBlockByHash" : "eth_getBlockByNumber", [tag, false]);
+  });
+  if (answer === null) return undefined;
+  const parsed = headerAnswer.safeParse(answer);
+  const isOther = parsed.success && typeof block === "number" && parsed.data.number !== block;
+  if (parsed.success && !isOther) return parsed.data;
+  throw new TouchstoneError("RPC_FAILED", `The node's answer for block ${block} is not that block: ask another node.`, {
+    details: { block },
+    cause: parsed.error,
+  });
 }
 
 function isPassing(provider: Provider): provider is Provider & Passing {

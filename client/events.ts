@@ -138,6 +138,26 @@ export async function* readEvents(
   yield* readQueries(touchstone, queriesOf(touchstone, options), options);
 }
 
+/**
+ * Reads the events of one block by its hash, in their order. A node that does not have the block says so, where one that is
+ * asked for numbers beyond its head may answer that there are no events.
+ *
+ * @throws TouchstoneError INVALID_ARGUMENT, CHAIN_UNREACHABLE, RPC_FAILED (the node does not have the block, or answers for another).
+ */
+export async function readBlockEvents(
+  options: { touchstone: Touchstone; blockHash: string } & EventFilter,
+): Promise<TouchstoneEvent[]> {
+  const { touchstone, blockHash } = options;
+  const logs = await ask(() => logsOf(touchstone, queriesOf(touchstone, options), { blockHash }));
+  const foreign = logs.find((log) => log.blockHash !== blockHash);
+  if (foreign !== undefined) {
+    throw new TouchstoneError("RPC_FAILED", `The node answered for block ${foreign.blockHash}, not ${blockHash}.`, {
+      details: { blockHash, answered: foreign.blockHash },
+    });
+  }
+  return logs.flatMap((log) => parseLog(touchstone, log) ?? []);
+}
+
 /** An event in the life of a device, with its time. */
 export interface AuditEntry {
   event: TouchstoneEvent;
@@ -275,7 +295,7 @@ async function* readQueries(
     const pageEnd = Math.min(toBlock, fromBlock + pageBlocks - 1);
     let logs: Log[];
     try {
-      logs = await logsBetween(touchstone, queries, fromBlock, pageEnd);
+      logs = await logsOf(touchstone, queries, { fromBlock, toBlock: pageEnd });
     } catch (error) {
       // Providers limit blocks, results, bytes or seconds, each in words of its own: whatever they say, ask for less.
       const failure = toTouchstoneError(error);
@@ -292,16 +312,15 @@ async function* readQueries(
 }
 
 /** The logs of all queries in the order of the chain, each once. */
-async function logsBetween(
+async function logsOf(
   touchstone: Touchstone,
   queries: LogQuery[],
-  fromBlock: number,
-  toBlock: number,
+  blocks: { fromBlock: number; toBlock: number } | { blockHash: string },
 ): Promise<Log[]> {
   const answers = await Promise.all(
     queries
       .filter(({ addresses }) => addresses.length > 0)
-      .map(({ addresses, topics }) => touchstone.provider.getLogs({ address: addresses, topics, fromBlock, toBlock })),
+      .map(({ addresses, topics }) => touchstone.provider.getLogs({ address: addresses, topics, ...blocks })),
   );
   const byPlace = new Map(answers.flat().map((log) => [`${log.blockNumber}/${log.index}`, log]));
   return [...byPlace.values()].sort((a, b) => a.blockNumber - b.blockNumber || a.index - b.index);

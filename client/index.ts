@@ -47,6 +47,7 @@ export {
   type MerkleTree,
   type TreeHasher,
 } from "./merkle.js";
+export * from "./policy-mirror.js";
 export * from "./purposes.js";
 export * from "./reading-sources.js";
 export * from "./reverts.js";
