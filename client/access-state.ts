@@ -65,6 +65,8 @@ export function isYes(reason: AccessReason): boolean {
 export class AccessState {
   readonly #devices = new Map<string, DeviceRecord>();
   readonly #fleets = new Map<string, FleetRecord>();
+  /** Every id that was ever named, by the ways to write it: so that each is kept once, and its checksum computed once. */
+  readonly #ids = new Map<string, KnownId>();
 
   // ------------------------------------------------------------------ what happens
 
@@ -122,7 +124,7 @@ export class AccessState {
    */
   explain(question: AccessQuestion, time: bigint): Explanation {
     const seconds = Number(time);
-    const reason = this.explainWithin(maskedQuestion(question), seconds, seconds);
+    const reason = this.explainWithin(this.masksOf(question), seconds, seconds);
     return { allowed: isYes(reason), reason };
   }
 
@@ -145,11 +147,11 @@ export class AccessState {
     const { permissions, purpose } = question;
     if (!(Number.isInteger(permissions) && permissions > 0 && permissions <= ALL)) return "QuestionInvalid";
     if (!(Number.isInteger(purpose) && purpose >= 0 && purpose < allPurposes.length)) return "QuestionInvalid";
-    const device = this.#devices.get(question.device.toLowerCase());
+    const device = this.#devices.get(this.#keyOf(question.device));
     if (device === undefined) return "DeviceUnknown";
     const { fleet, status } = device;
     if (status === RETIRED && (permissions & ~READ) !== 0) return "DeviceRetired";
-    const account = question.account.toLowerCase();
+    const account = this.#keyOf(question.account);
     if (account === fleet.key || account === fleet.governorKey) return "Owner";
 
     let reason: AccessReason = status === SUSPENDED ? "DeviceSuspended" : "DeviceRetired";
@@ -161,36 +163,50 @@ export class AccessState {
     return isPermitted(fleet, account, permissions, earliest, latest) ? "Role" : reason;
   }
 
+  /**
+   * The question as the contract takes it.
+   *
+   * @throws TouchstoneError INVALID_ARGUMENT for ids and names that are none.
+   */
+  masksOf(question: AccessQuestion): MaskedQuestion {
+    return {
+      device: this.#requireId("device", question.device),
+      account: this.#requireId("account", question.account),
+      permissions: Number(maskOf(allPermissions, question.permissions)),
+      purpose: Number(numberOf(allPurposes, question.purpose)),
+    };
+  }
+
   /** Undefined for what was never enrolled. */
   deviceOf(device: string): { owner: string; status: DeviceStatus; epoch: bigint } | undefined {
-    const record = this.#devices.get(device.toLowerCase());
+    const record = this.#devices.get(this.#keyOf(device));
     if (record === undefined) return undefined;
     return { owner: record.fleet.id, status: statusName(record.status), epoch: BigInt(record.epoch) };
   }
 
   /** Who speaks for the fleet; an account governs itself. */
   governorOf(fleet: string): string {
-    return this.#fleets.get(fleet.toLowerCase())?.governor ?? getAddress(fleet);
+    return this.#fleets.get(this.#keyOf(fleet))?.governor ?? requireAddress("fleet", fleet);
   }
 
   /** How often the fleet was handed over. */
   handoversOf(fleet: string): bigint {
-    return BigInt(this.#fleets.get(fleet.toLowerCase())?.handovers ?? 0);
+    return BigInt(this.#fleets.get(this.#keyOf(fleet))?.handovers ?? 0);
   }
 
   roleEpochOf(fleet: string): bigint {
-    return BigInt(this.#fleets.get(fleet.toLowerCase())?.roleEpoch ?? 0);
+    return BigInt(this.#fleets.get(this.#keyOf(fleet))?.roleEpoch ?? 0);
   }
 
   /** What was granted last to each subject that ever had a grant on the device, in the order of the first. */
   grantsOn(device: string): GrantOnDevice[] {
-    const grants = this.#devices.get(device.toLowerCase())?.grants;
+    const grants = this.#devices.get(this.#keyOf(device))?.grants;
     return grants === undefined ? [] : Array.from(grants.values(), grantOnDevice);
   }
 
   /** The device's policy as it holds now. */
   policyOf(device: string): Policy {
-    const record = this.#devices.get(device.toLowerCase());
+    const record = this.#devices.get(this.#keyOf(device));
     const half = record?.ownerHalf;
     return {
       owner: policyHalf(half?.epoch === record?.epoch ? half : undefined),
@@ -201,27 +217,27 @@ export class AccessState {
 
   /** What each account was given last that ever was a member, in this role epoch of the fleet or before: `membership.epoch`. */
   membersOf(fleet: string): MemberOfFleet[] {
-    const members = this.#fleets.get(fleet.toLowerCase())?.members;
+    const members = this.#fleets.get(this.#keyOf(fleet))?.members;
     return members === undefined ? [] : Array.from(members.values(), memberOfFleet);
   }
 
   /** What a role permits in the fleet. */
   rolePermissions(fleet: string, role: Role): Permission[] {
     const number = Number(numberOf(allRoles, role));
-    const record = this.#fleets.get(fleet.toLowerCase());
+    const record = this.#fleets.get(this.#keyOf(fleet));
     const mask = number < FIRST_OWN ? BUILT_IN[number] : record?.ownRoles[number - FIRST_OWN];
     return namesIn(allPermissions, BigInt(mask ?? 0));
   }
 
   /** The pairs of roles that nobody can be given together any more. */
   exclusionsOf(fleet: string): [Role, Role][] {
-    const exclusions = this.#fleets.get(fleet.toLowerCase())?.exclusions ?? [];
+    const exclusions = this.#fleets.get(this.#keyOf(fleet))?.exclusions ?? [];
     return exclusions.map(([a, b]) => [roleOf(a), roleOf(b)]);
   }
 
   /** The devices that the fleet owns now, or owned last if they are retired; always in the same order. */
   devicesOf(fleet: string): string[] {
-    const devices = this.#fleets.get(fleet.toLowerCase())?.devices ?? new Set<DeviceRecord>();
+    const devices = this.#fleets.get(this.#keyOf(fleet))?.devices ?? new Set<DeviceRecord>();
     return Array.from(devices, ({ id }) => id).sort();
   }
 
@@ -240,11 +256,11 @@ export class AccessState {
 
   #enroll(event: TouchstoneEventNamed<"DeviceEnrolled">): () => void {
     const { device, owner } = event.args;
-    const key = device.toLowerCase();
+    const { key, id } = this.#known(device);
     if (this.#devices.has(key)) throw missing(event, "The device is enrolled already");
     const fleet = this.#fleet(owner);
     const record: DeviceRecord = {
-      id: checksummed(device),
+      id,
       fleet,
       status: ACTIVE,
       epoch: 1,
@@ -293,20 +309,22 @@ export class AccessState {
   #setGrant(event: TouchstoneEventNamed<"AccessGranted" | "AccessRevoked">): () => void {
     const device = this.#device(event);
     const { subject, by } = event.args;
-    const key = subject.toLowerCase();
-    const former = device.grants.get(key);
+    const known = this.#known(subject);
+    const former = device.grants.get(known.key);
     const seq = former?.seq ?? 0;
-    const about = { subject: former?.subject ?? checksummed(subject), by: checksummed(by), place: event.cursor };
+    const about = { subject: known.id, by: this.#known(by).id, place: event.cursor };
     if (event.name === "AccessGranted") {
-      const fields = fieldsOf(event.args.word);
-      requireNext(event, "seq", seq, fields.seq);
-      if (fields.epoch !== device.epoch) throw missing(event, `The device's epoch is ${device.epoch}`);
-      return put(device.grants, key, { ...fields, ...about, termsHash: event.args.termsHash });
+      const { word, termsHash } = event.args;
+      const record = grantRecord(word, { ...about, termsHash: termsHash === ZERO_HASH ? ZERO_HASH : termsHash });
+      requireNext(event, "seq", seq, record.seq);
+      if (record.epoch !== device.epoch) throw missing(event, `The device's epoch is ${device.epoch}`);
+      return put(device.grants, known.key, record);
     }
     const revoked = Number(event.args.seq);
     // One that was signed raises the number by one or two.
     if (revoked !== seq + 1 && revoked !== seq + 2) throw missing(event, `The grant's seq is ${seq}`);
-    return put(device.grants, key, { ...ENDED, ...about, seq: revoked });
+    // As the contract keeps it: nothing but the place in the sequence.
+    return put(device.grants, known.key, grantRecord(BigInt(revoked) << SEQ_AT, { ...about, termsHash: ZERO_HASH }));
   }
 
   #setPolicy(event: TouchstoneEventNamed<"PolicySet">): () => void {
@@ -337,7 +355,7 @@ export class AccessState {
   #createFleet(event: TouchstoneEventNamed<"FleetCreated">): () => void {
     const fleet = this.#fleet(event.args.fleet);
     if (fleet.governor !== undefined) throw missing(event, "The fleet exists already");
-    return setGovernor(fleet, event.args.governor);
+    return setGovernor(fleet, this.#known(event.args.governor));
   }
 
   #changeGovernor(event: TouchstoneEventNamed<"GovernorChanged">): () => void {
@@ -346,7 +364,7 @@ export class AccessState {
     requireNext(event, "handovers", handovers, event.args.handovers);
     const epoch = Number(event.args.epoch);
     if (epoch !== roleEpoch && epoch !== roleEpoch + 1) throw missing(event, `The role epoch is ${roleEpoch}`);
-    const undo = setGovernor(fleet, event.args.to);
+    const undo = setGovernor(fleet, this.#known(event.args.to));
     fleet.handovers = handovers + 1;
     fleet.roleEpoch = epoch;
     return () => {
@@ -371,14 +389,15 @@ export class AccessState {
     const fleet = this.#fleet(event.args.fleet);
     if (Number(epoch) !== fleet.roleEpoch) throw missing(event, `The role epoch is ${fleet.roleEpoch}`);
     const removed = roles === 0n;
-    return put(fleet.members, account.toLowerCase(), {
-      account: checksummed(account),
+    const known = this.#known(account);
+    return put(fleet.members, known.key, {
+      account: known.id,
       roles: Number(roles),
       notBefore: Number(notBefore),
       expiry: Number(expiry),
       // As the contract keeps it: nothing of a member that was removed.
       epoch: removed ? 0 : Number(epoch),
-      by: checksummed(by),
+      by: this.#known(by).id,
       place: event.cursor,
     });
   }
@@ -417,12 +436,12 @@ export class AccessState {
   }
 
   /** The record of an owner, made at its first mention; one that is not used any more is as none. */
-  #fleet(id: string): FleetRecord {
-    const key = id.toLowerCase();
+  #fleet(owner: string): FleetRecord {
+    const { key, id } = this.#known(owner);
     const known = this.#fleets.get(key);
     if (known !== undefined) return known;
     const fleet: FleetRecord = {
-      id: checksummed(id),
+      id,
       key,
       governor: undefined,
       governorKey: key,
@@ -436,6 +455,26 @@ export class AccessState {
     this.#fleets.set(key, fleet);
     return fleet;
   }
+
+  // ------------------------------------------------------------------ private: ids
+
+  #keyOf(id: string): string {
+    return this.#ids.get(id)?.key ?? id.toLowerCase();
+  }
+
+  /** The id of an event, which is checksummed unless it was made by hand. */
+  #known(given: string): KnownId {
+    const known = this.#ids.get(given);
+    if (known !== undefined) return known;
+    const key = given.toLowerCase();
+    const id = this.#ids.get(key) ?? { key, id: given === key ? getAddress(given) : given };
+    this.#ids.set(given, id).set(key, id);
+    return id;
+  }
+
+  #requireId(argument: string, id: string): string {
+    return this.#ids.get(id)?.key ?? requireAddress(argument, id).toLowerCase();
+  }
 }
 
 /** A question as the contract takes it. */
@@ -446,19 +485,15 @@ export interface MaskedQuestion {
   purpose: number;
 }
 
-/** @throws TouchstoneError INVALID_ARGUMENT for ids and names that are none. */
-export function maskedQuestion(question: AccessQuestion): MaskedQuestion {
-  return {
-    device: requireId("device", question.device),
-    account: requireId("account", question.account),
-    permissions: Number(maskOf(allPermissions, question.permissions)),
-    purpose: Number(numberOf(allPurposes, question.purpose)),
-  };
-}
-
 // ------------------------------------------------------------------ records
 
-/** Ids in lower case are keys of maps; others are checksummed. Times are Unix seconds; sets are masks. */
+/** An id in lower case, as maps have it, and checksummed, as people have it. */
+interface KnownId {
+  readonly key: string;
+  readonly id: string;
+}
+
+/** Times are Unix seconds; sets are masks. */
 interface DeviceRecord {
   readonly id: string;
   fleet: FleetRecord;
@@ -470,7 +505,7 @@ interface DeviceRecord {
   deviceSeq: number;
 }
 
-interface GrantFields {
+interface GrantRecord {
   readonly permissions: number;
   readonly purposes: number;
   readonly notBefore: number;
@@ -478,9 +513,6 @@ interface GrantFields {
   readonly epoch: number;
   readonly seq: number;
   readonly byOwner: boolean;
-}
-
-interface GrantRecord extends GrantFields {
   readonly subject: string;
   readonly by: string;
   readonly termsHash: string;
@@ -553,15 +585,7 @@ const BUILT_IN: readonly number[] = builtInRoles.map((role) => maskFor(permissio
 const OWNER_UNSET: HalfRecord = { ceiling: EVERY_BIT, publicRead: 0, purposes: EVERY_BIT };
 const DEVICE_UNSET: HalfRecord = { ceiling: EVERY_BIT, publicRead: EVERY_BIT, purposes: EVERY_BIT };
 
-const ENDED = {
-  permissions: 0,
-  purposes: 0,
-  notBefore: 0,
-  expiry: 0,
-  epoch: 0,
-  byOwner: false,
-  termsHash: ZERO_HASH,
-} as const;
+const SEQ_AT = 168n;
 
 // ------------------------------------------------------------------ private: deciding
 
@@ -654,27 +678,33 @@ function moveDevice(device: DeviceRecord, from: FleetRecord, to: FleetRecord): v
   device.fleet = to;
 }
 
-function setGovernor(fleet: FleetRecord, id: string): () => void {
+function setGovernor(fleet: FleetRecord, { key, id }: KnownId): () => void {
   const { governor, governorKey } = fleet;
-  fleet.governor = checksummed(id);
-  fleet.governorKey = id.toLowerCase();
+  fleet.governor = id;
+  fleet.governorKey = key;
   return () => {
     fleet.governor = governor;
     fleet.governorKey = governorKey;
   };
 }
 
-/** The fields of GrantWord.sol. */
-function fieldsOf(word: bigint): GrantFields {
-  const low = Number(BigInt.asUintN(32, word));
+/** The fields of GrantWord.sol; written out, so that all records have one shape, which takes less room. */
+function grantRecord(
+  word: bigint,
+  { subject, by, termsHash, place }: Pick<GrantRecord, "subject" | "by" | "termsHash" | "place">,
+): GrantRecord {
   return {
-    permissions: low,
+    permissions: Number(BigInt.asUintN(32, word)),
     purposes: Number(BigInt.asUintN(32, word >> 32n)),
     notBefore: Number(BigInt.asUintN(40, word >> 64n)),
     expiry: Number(BigInt.asUintN(40, word >> 104n)),
     epoch: Number(BigInt.asUintN(24, word >> 144n)),
-    seq: Number(BigInt.asUintN(32, word >> 168n)),
+    seq: Number(BigInt.asUintN(32, word >> SEQ_AT)),
     byOwner: BigInt.asUintN(1, word >> 200n) === 1n,
+    subject,
+    by,
+    termsHash,
+    place,
   };
 }
 
@@ -714,18 +744,6 @@ function roleOf(number: number): Role {
   const role = allRoles[number];
   if (role !== undefined) return role;
   throw new TouchstoneError("INVALID_ARGUMENT", `${number} is no role.`, { details: { number } });
-}
-
-/** Events carry checksummed ids; those that were made by hand may not. */
-function checksummed(id: string): string {
-  return id === id.toLowerCase() ? getAddress(id) : id;
-}
-
-const LOWER_CASE_ID = /^0x[0-9a-f]{40}$/;
-
-/** The checksum costs more than a decision, so that who asks often gives ids in lower case. */
-function requireId(argument: string, id: string): string {
-  return LOWER_CASE_ID.test(id) ? id : requireAddress(argument, id);
 }
 
 function isUnused(fleet: FleetRecord): boolean {

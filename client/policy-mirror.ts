@@ -1,4 +1,4 @@
-import { AccessState, isYes, maskedQuestion, type AccessQuestion, type MaskedQuestion } from "./access-state.js";
+import { AccessState, isYes, type AccessQuestion, type MaskedQuestion } from "./access-state.js";
 import { FOREVER, requireAddress, ZERO_HASH } from "./arguments.js";
 import { grantInWord } from "./access.js";
 import type { BlockHeader } from "./blocks.js";
@@ -53,7 +53,10 @@ export interface PolicyMirrorOptions {
   touchstone: Touchstone;
   /** How many blocks must have allowed something before it is allowed, the one that did so first included; 12 unless told. */
   confirmations?: number;
-  /** Seconds without a newer block after which nothing is allowed; 60 unless told. Chains that make blocks on demand need more. */
+  /**
+   * Seconds without a newer block after which nothing is allowed; 60 unless told. Give more than lies between two blocks: a chain
+   * that makes blocks on demand needs much more.
+   */
   staleAfter?: bigint;
   /** Milliseconds between two looks at the chain; 4,000 unless told. */
   pollingInterval?: number;
@@ -226,7 +229,7 @@ class Mirror implements PolicyMirror {
   // ---------------------------------------------------------------- answers
 
   explain(question: AccessQuestion): MirrorAnswer {
-    const masked = maskedQuestion(question);
+    const masked = this.#base.masksOf(question);
     const { block, confirmedBlock, staleness } = this.state;
     const reason = this.#decide(masked);
     return {
@@ -239,7 +242,7 @@ class Mirror implements PolicyMirror {
   }
 
   isAllowed(question: AccessQuestion): boolean {
-    const reason = this.#decide(maskedQuestion(question));
+    const reason = this.#decide(this.#base.masksOf(question));
     return reason !== "Unconfirmed" && reason !== "Stale" && isYes(reason);
   }
 
@@ -400,7 +403,7 @@ class Mirror implements PolicyMirror {
 
   #scheduleLook(): void {
     if (this.#closing.signal.aborted) return;
-    const delay = this.#pollingInterval * 2 ** Math.min(this.#failures, 16);
+    const delay = this.#pollingInterval * 2 ** Math.min(Math.max(0, this.#failures - 1), 16);
     const longest = Math.min(LONGEST_TIMER, Math.max(this.#pollingInterval, LONGEST_PAUSE));
     this.#pollTimer = setTimeout(
       () => {
