@@ -483,8 +483,11 @@ function searchIn(search: Search | undefined, number: number, changes: readonly 
     search.changes += 1;
     // A change before this one lies in an earlier block, or in this one, which is read to its end.
     if (Number(change.previousChange) < number) previous = Math.max(previous, Number(change.previousChange));
-    // Nothing can follow the end of an identity.
-    if ("owner" in change && BigInt(change.owner) === 0n) break;
+    if ("owner" in change && BigInt(change.owner) === 0n) {
+      // The identity ended, and with it all that was published.
+      previous = 0;
+      break;
+    }
     if (!("name" in change)) continue;
     const place = `${change.name}${change.value}`;
     if (search.later.has(place)) continue;

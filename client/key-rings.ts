@@ -407,8 +407,10 @@ export class KeyRing {
    *         latest one found that it is not any more; KEY_RING_FAILED, INVALID_ARGUMENT.
    */
   seal(options: ReadingPlace & { device: string; dataClass: DataClass; reading: Measurement }): Required<Measurement> {
-    const device = requireAddress("device", options.device);
     const { dataClass } = options;
+    // The checksum of an address costs more than to seal a reading.
+    const isKnown = this.#present.has(placeOf(options.device, dataClass));
+    const device = isKnown ? options.device : requireAddress("device", options.device);
     const { key } = this.#ready(device, dataClass);
     return sealReading({ ...options, key });
   }

@@ -58,11 +58,11 @@ export interface DataKeyPlace {
 }
 
 /** A key that seals readings of one class of one device, as long as the same people may read them. */
-export interface DataKey extends DataKeyPlace {
+export interface DataKey extends Readonly<DataKeyPlace> {
   /** 16 bytes as 0x hex: what the key and its place are hashed to. It tells apart keys of one place, and gives none away. */
-  id: string;
+  readonly id: string;
   /** 32 bytes. */
-  secret: Uint8Array;
+  readonly secret: Uint8Array;
   /** How often it has sealed: counted up by sealReading. */
   sealed: number;
 }
@@ -198,7 +198,7 @@ export function sealReading(options: ReadingPlace & { key: DataKey; reading: Mea
     });
   }
   const sealed = Buffer.allocUnsafe(SEALED_OVERHEAD + payload.length);
-  const place = placeBytes(key);
+  const place = placeOf(key);
   sealed[0] = VERSION;
   // The class, the epoch and the key epoch follow each other there as here.
   place.copy(sealed, 1, 48);
@@ -276,7 +276,7 @@ export function openReading(options: ReadingPlace & { key: DataKey; reading: Sea
   const decipher = createDecipheriv("aes-256-gcm", key.secret, bytes.subarray(HEADER_BYTES, PREFIX_BYTES), {
     authTagLength: TAG_BYTES,
   });
-  decipher.setAAD(authenticated(options, placeBytes(key), bytes));
+  decipher.setAAD(authenticated(options, placeOf(key), bytes));
   decipher.setAuthTag(bytes.subarray(end));
   const plaintext = decipher.update(bytes.subarray(PREFIX_BYTES, end));
   try {
@@ -324,6 +324,17 @@ export function keyMissing(header: SealedHeader, device: string): TouchstoneErro
 }
 
 // ------------------------------------------------------------------ private
+
+/** The checksum of an address costs more than to seal a reading: each key is looked at once. */
+const places = new WeakMap<DataKey, Buffer>();
+
+function placeOf(key: DataKey): Buffer {
+  const known = places.get(key);
+  if (known !== undefined) return known;
+  const place = placeBytes(key);
+  places.set(key, place);
+  return place;
+}
 
 /** The place of the reading and the header: what has to be the same when it is opened. */
 function authenticated({ logId, seq }: ReadingPlace, place: Buffer, sealed: Buffer): Buffer {
