@@ -180,6 +180,8 @@ export class KeyRing {
    * on the disk before it is used, and before an envelope of it leaves. To be called at first sight of an event about the
    * devices or the owner's fleet, and at nextExpiry and nextStart.
    *
+   * Who lost a right and got it back between two updates is not noticed to have been without it.
+   *
    * It can be called again after any error: what was made durable stands, and the envelopes that are missing are made then.
    *
    * @throws TouchstoneError KEY_RING_MISMATCH (another chain or contract), KEY_RING_FAILED, CHAIN_UNREACHABLE, RPC_FAILED,
@@ -217,6 +219,8 @@ export class KeyRing {
     const wanted: Wanted[] = [];
     this.#write(() => {
       if (timestamp > this.#store.seen) this.#store.seen = timestamp;
+      // Reading the chain took time, in which rights may have expired.
+      const now = this.#now();
       for (const device of devices) {
         const latest = sight.latest.get(device);
         if (latest?.owner !== this.#binding.owner) {
@@ -225,7 +229,7 @@ export class KeyRing {
           continue;
         }
         for (const dataClass of dataClasses) {
-          const readers = readersAtBoth(latest, sight.confirmed.get(device), dataClass);
+          const readers = readersAtBoth(latest, sight.confirmed.get(device), dataClass, now);
           const rotation = this.#rotateFor(device, latest.epoch, dataClass, readers);
           if (rotation !== undefined) rotations.push(rotation);
           wanted.push({ device, dataClass, epoch: latest.epoch, readers });
@@ -535,8 +539,16 @@ interface Wanted {
 
 type Recipients = ReadonlyMap<string, KeyAgreementPublicKey | undefined>;
 
-function readersAtBoth(latest: DeviceReaders, confirmed: DeviceReaders | undefined, dataClass: DataClass): Readers {
-  const allowed = latest.classes.get(dataClass) ?? new Map<string, Reader>();
+function readersAtBoth(
+  latest: DeviceReaders,
+  confirmed: DeviceReaders | undefined,
+  dataClass: DataClass,
+  now: bigint,
+): Readers {
+  const found = [...(latest.classes.get(dataClass) ?? [])];
+  const allowed = new Map(
+    found.map(([account, reader]) => [account, reader.until > now ? reader : { ...reader, live: false }]),
+  );
   const given = new Map<string, Reader>();
   // What was confirmed of another epoch or owner says nothing of this one.
   const isSame = confirmed?.epoch === latest.epoch && confirmed.owner === latest.owner;

@@ -13,6 +13,7 @@ describe("the client", () => {
     expect(client.roles.setRoles).to.be.a("function");
     expect(client.access.grant).to.be.a("function");
     expect(client.lifecycle.enrollMany).to.be.a("function");
+    expect(client.sharing.openKeyRing).to.be.a("function");
     expect(client.firmware.publish).to.be.a("function");
     expect(client.connectTouchstone).to.be.a("function");
     expect(client.TouchstoneError).to.be.a("function");
