@@ -12,11 +12,23 @@ import {
 import { allPurposes, type Purpose } from "./purposes.js";
 import { ask } from "./reverts.js";
 
+export { explainToPeople, type Answer, type AnswerReason } from "./access-answers.js";
+export * from "./access-reports.js";
 export * from "./access-requests.js";
 export * from "./access-sentences.js";
 export * from "./consent-receipts.js";
 export * from "./grants.js";
 export * from "./policies.js";
+export {
+  exportHistory,
+  historyFormats,
+  parseHistory,
+  sharingHistoryFile,
+  writeHistory,
+  type HistoryFormat,
+  type SharingHistoryFile,
+} from "./sharing-history-files.js";
+export * from "./sharing-history.js";
 export * from "./signed-grants.js";
 export * from "./signed-grant-files.js";
 

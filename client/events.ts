@@ -119,6 +119,8 @@ export interface EventFilter {
   manifests?: readonly bigint[];
   /** Events about the manifests of these makers, by the vendors' ids. */
   makers?: readonly string[];
+  /** Events of RoleRegistry, DeviceRegistry and DataAccess that name these accounts as whom they concern or who made them. */
+  accounts?: readonly string[];
 }
 
 /**
@@ -235,12 +237,12 @@ interface LogQuery {
 }
 
 function queriesOf(touchstone: Touchstone, filter: EventFilter): LogQuery[] {
-  const { devices, logs, products, fleets, manifests, makers } = filter;
+  const { devices, logs, products, fleets, manifests, makers, accounts } = filter;
   const wanted = (contracts: readonly ContractName[]): string[] =>
     contracts
       .filter((contract) => filter.contracts?.includes(contract) ?? true)
       .map((contract) => touchstone.addresses[contract]);
-  if ([devices, logs, products, fleets, manifests, makers].every((ids) => ids === undefined)) {
+  if ([devices, logs, products, fleets, manifests, makers, accounts].every((ids) => ids === undefined)) {
     return [{ addresses: wanted(contractNames), topics: [] }];
   }
   // Every event of the contracts has the id of what it is about as its first indexed argument.
@@ -264,6 +266,17 @@ function queriesOf(touchstone: Touchstone, filter: EventFilter): LogQuery[] {
       (fleets ?? []).map((fleet) => topicOf(requireAddress("fleets", fleet))),
     ),
     ...manifestQueries(touchstone, wanted(["DeviceRegistry"]), filter),
+    ...accountQueries(wanted(["RoleRegistry", "DeviceRegistry", "DataAccess"]), accounts ?? []),
+  ];
+}
+
+/** Behind what an event is about, its indexed arguments are accounts. */
+function accountQueries(addresses: string[], accounts: readonly string[]): LogQuery[] {
+  if (accounts.length === 0) return [];
+  const ids = accounts.map((account) => topicOf(requireAddress("accounts", account)));
+  return [
+    { addresses, topics: [null, null, ids] },
+    { addresses, topics: [null, null, null, ids] },
   ];
 }
 

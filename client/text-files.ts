@@ -104,7 +104,7 @@ export async function* readLines(
  */
 export async function writeNewFile(options: {
   path: string;
-  content: Iterable<string>;
+  content: Iterable<string> | AsyncIterable<string>;
   isPrivate?: boolean;
   isDurable?: boolean;
   check?: (path: string) => Promise<void>;
@@ -118,7 +118,7 @@ export async function writeNewFile(options: {
   try {
     try {
       let text = "";
-      for (const piece of content) {
+      for await (const piece of content) {
         text += piece;
         if (text.length < WRITE_CHARACTERS) continue;
         await writing(path, () => file.writeFile(text));
