@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import hardhatToolbox from "@nomicfoundation/hardhat-toolbox-mocha-ethers";
 import { configVariable, defineConfig, overrideTask } from "hardhat/config";
 
+import { accessTasks } from "./tasks/access-tasks.js";
 import { bundleTasks } from "./tasks/bundle-tasks.js";
 import { logTasks } from "./tasks/log-tasks.js";
 import { manifestTasks } from "./tasks/manifest-tasks.js";
@@ -28,6 +29,7 @@ export default defineConfig({
     overrideTask("build")
       .setAction(() => import("./tasks/build.js"))
       .build(),
+    ...accessTasks,
     ...bundleTasks,
     ...logTasks,
     ...manifestTasks,

@@ -18,16 +18,19 @@ export const accessSources = ["Owner", "Grant", "Public", "Role"] as const;
  */
 export type SourceState = "now" | "later" | "suspended";
 
-interface Conveyed {
-  /** All that it really conveys: within the ceilings of both policies, and what the device's status leaves of it. */
-  permissions: Permission[];
-  /** What for: within both policies; owner and members need none. */
-  purposes: Purpose[] | "any";
+interface Window {
   /** Unix seconds of the first moment it holds. */
   from: bigint;
   /** Unix seconds of the first moment it no longer holds; FOREVER if it does not end by itself. */
   until: bigint;
   state: SourceState;
+}
+
+interface Conveyed extends Window {
+  /** All that it really conveys: within the ceilings of both policies, and what the device's status leaves of it. */
+  permissions: Permission[];
+  /** What for: within both policies; owner and members need none. */
+  purposes: Purpose[] | "any";
   /** Unix seconds of the block in which it was given. */
   since: bigint;
   /** Who gave it. */
@@ -349,7 +352,7 @@ function windowOf(
   { at }: About,
   { notBefore, expiry, since }: { notBefore: bigint; expiry: bigint; since: bigint },
   isClosed: boolean,
-): Pick<Conveyed, "from" | "until" | "state"> {
+): Window {
   const from = later(notBefore, since);
   return { from, until: expiry, state: isClosed ? "suspended" : at < from ? "later" : "now" };
 }

@@ -114,6 +114,8 @@ export type ErrorCode =
   | "DEVICE_NOT_OWNED"
   /** What was asked for is not on the chain. */
   | "NOT_FOUND"
+  /** Nobody agreed to what would be done. Nothing was sent. */
+  | "CONFIRMATION_MISSING"
   /** A key did not sign: hardware that is locked or gone. Nothing was sent. */
   | "SIGNING_FAILED"
   /** A signature does not show that its signer signed. */

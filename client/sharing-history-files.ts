@@ -40,15 +40,15 @@ const entryInFile = z.strictObject({
   purposes: purposes.optional().describe("Terms of the W3C Data Privacy Vocabulary, or numbers 24 to 31"),
   publicRead: permissions.optional().describe("What a policy makes public"),
   roles: roles.optional().describe("Names of built-in roles, numbers of the fleet's own"),
-  from: moment.optional().describe("First moment it holds"),
-  until: end.optional().describe("First moment it no longer holds"),
+  notBefore: moment.optional().describe("First moment it holds"),
+  expiry: end.optional().describe("First moment it no longer holds"),
   terms: hash.optional().describe("Hash of the agreement; zeros for none"),
   epoch: number.optional().describe("The device's epoch, or the fleet's role epoch, from then on"),
   seq: number.optional().describe("Number of the grant's change; where it ended, that under which it was given"),
   why: z.enum(endReasons).optional().describe("Why a grant ended"),
   endedSeq: number.optional().describe("Number of the grant that was revoked or replaced"),
   members: z
-    .array(z.strictObject({ account: address, roles, permissions, from: moment, until: end }))
+    .array(z.strictObject({ account: address, roles, permissions, notBefore: moment, expiry: end }))
     .optional()
     .describe("The new owner's members who may see or do something with the device from then on"),
 });
@@ -149,14 +149,14 @@ function inFile(entry: HistoryEntry): EntryInFile {
     block: cursor?.block,
     logIndex: cursor?.logIndex,
     transaction: transactionHash,
-    from: notBefore === undefined ? undefined : isoOf(notBefore),
-    until: expiry === undefined ? undefined : endOf(expiry),
+    notBefore: notBefore === undefined ? undefined : isoOf(notBefore),
+    expiry: expiry === undefined ? undefined : endOf(expiry),
     terms: termsHash,
     epoch: epoch === undefined ? undefined : Number(epoch),
     seq: seq === undefined ? undefined : Number(seq),
     endedSeq: endedSeq === undefined ? undefined : Number(endedSeq),
     members: members?.map(({ account, roles, permissions, notBefore, expiry }) => {
-      return { account, roles, permissions, from: isoOf(notBefore), until: endOf(expiry) };
+      return { account, roles, permissions, notBefore: isoOf(notBefore), expiry: endOf(expiry) };
     }),
   };
   // What is undefined is left out of JSON.
@@ -184,8 +184,8 @@ const CSV_COLUMNS = [
   "permissions",
   "purposes",
   "roles",
-  "from",
-  "until",
+  "notBefore",
+  "expiry",
   "why",
   "terms",
   "owner",
@@ -206,8 +206,8 @@ function csvRowOf(entry: HistoryEntry): string {
     CSV_COLUMNS.map((column) => {
       if (column !== "members") return textOf(fields[column]);
       return (fields.members ?? [])
-        .map(({ account, roles, permissions, from, until }) =>
-          [account, textOf(roles), textOf(permissions), from, until].join(" / "),
+        .map(({ account, roles, permissions, notBefore, expiry }) =>
+          [account, textOf(roles), textOf(permissions), notBefore, expiry].join(" / "),
         )
         .join("; ");
     }),

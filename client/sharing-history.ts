@@ -1,5 +1,5 @@
 import { AccessState } from "./access-state.js";
-import { requireAddress, requireBlock } from "./arguments.js";
+import { FOREVER, requireAddress, requireBlock } from "./arguments.js";
 import { blockAt, latestBlock, type BlockPlace } from "./blocks.js";
 import type { Touchstone } from "./connect.js";
 import { allPermissions, allRoles, namesIn, nameOf, type Permission, type Role } from "./enumerations.js";
@@ -306,6 +306,47 @@ interface StandingGrant {
   expiry: bigint;
 }
 
+/** The grants whose end is told and has not come. */
+class StandingGrants {
+  readonly #byPair = new Map<string, StandingGrant>();
+  /** None ends before this: else all would be looked at for each event. */
+  #earliest = FOREVER;
+
+  get(pair: { device: string; subject: string }): StandingGrant | undefined {
+    return this.#byPair.get(pairOf(pair));
+  }
+
+  set(grant: StandingGrant): void {
+    this.#byPair.set(pairOf(grant), grant);
+    if (grant.expiry < this.#earliest) this.#earliest = grant.expiry;
+  }
+
+  delete(pair: { device: string; subject: string }): void {
+    this.#byPair.delete(pairOf(pair));
+  }
+
+  on(device: string): StandingGrant[] {
+    return [...this.#byPair.values()].filter((grant) => grant.device === device);
+  }
+
+  /** Takes out those that ended by themselves by a time, in the order of their ends. */
+  takeExpired(time: bigint): StandingGrant[] {
+    if (time < this.#earliest) return [];
+    const over: StandingGrant[] = [];
+    this.#earliest = FOREVER;
+    for (const grant of this.#byPair.values()) {
+      if (grant.expiry <= time) over.push(grant);
+      else if (grant.expiry < this.#earliest) this.#earliest = grant.expiry;
+    }
+    for (const grant of over) this.delete(grant);
+    return over.sort((a, b) => Number(a.expiry - b.expiry));
+  }
+}
+
+function pairOf({ device, subject }: { device: string; subject: string }): string {
+  return `${device}/${subject}`;
+}
+
 async function* tell(
   touchstone: Touchstone,
   events: AsyncIterable<TouchstoneEvent>,
@@ -313,9 +354,8 @@ async function* tell(
   end: bigint,
 ): AsyncGenerator<HistoryEntry, void, undefined> {
   const state = new AccessState();
-  /** The grants whose end is told, by device and subject. */
-  const standing = new Map<string, StandingGrant>();
-  const isStanding = (device: string): boolean => [...standing.values()].some((grant) => grant.device === device);
+  const standing = new StandingGrants();
+  const isStanding = (device: string): boolean => standing.on(device).length > 0;
 
   for await (const { event, time } of withTimes(touchstone, events)) {
     yield* expired(standing, time);
@@ -326,37 +366,26 @@ async function* tell(
     const reason = epochEndOf(event);
     if (reason === undefined) continue;
     const { device, by, epoch, why } = reason;
-    for (const [key, grant] of standing) {
-      if (grant.device !== device) continue;
-      standing.delete(key);
+    for (const grant of standing.on(device)) {
+      standing.delete(grant);
       yield { kind: "Ended", ...place, device, subject: grant.subject, by, epoch, seq: grant.seq, why };
     }
   }
   yield* expired(standing, end);
 }
 
-/** The grants that ended by themselves by a time, in the order of their ends. */
-function* expired(standing: Map<string, StandingGrant>, time: bigint): Generator<HistoryEntry, void, undefined> {
-  const over = [...standing].filter(([, { expiry }]) => expiry <= time);
-  over.sort(([, a], [, b]) => Number(a.expiry - b.expiry));
-  for (const [key, { device, subject, seq, expiry }] of over) {
-    standing.delete(key);
+function* expired(standing: StandingGrants, time: bigint): Generator<HistoryEntry, void, undefined> {
+  for (const { device, subject, seq, expiry } of standing.takeExpired(time)) {
     yield { kind: "Ended", time: expiry, device, subject, seq, why: "Expired" };
   }
 }
 
-function track(event: TouchstoneEvent, teller: Teller, standing: Map<string, StandingGrant>): void {
-  if (event.name !== "AccessGranted" && event.name !== "AccessRevoked") return;
-  const { device, subject } = event.args;
-  if (event.name === "AccessRevoked") standing.delete(pairOf(event.args));
-  else if (teller.follows(subject)) {
-    const { seq, expiry } = grantInWord(event.args.word);
-    standing.set(pairOf(event.args), { device, subject, seq, expiry });
-  }
-}
-
-function pairOf({ device, subject }: { device: string; subject: string }): string {
-  return `${device}/${subject}`;
+function track(event: TouchstoneEvent, teller: Teller, standing: StandingGrants): void {
+  if (event.name === "AccessRevoked") standing.delete(event.args);
+  if (event.name !== "AccessGranted" || !teller.follows(event.args.subject)) return;
+  const { device, subject, word } = event.args;
+  const { seq, expiry } = grantInWord(word);
+  standing.set({ device, subject, seq, expiry });
 }
 
 /** What ended all grants on a device, if the event did. */
@@ -380,12 +409,12 @@ function* entriesOf(
   event: TouchstoneEvent,
   place: Place,
   state: AccessState,
-  standing: ReadonlyMap<string, StandingGrant>,
+  standing: StandingGrants,
 ): Generator<HistoryEntry, void, undefined> {
   switch (event.name) {
     case "DeviceEnrolled": {
       const { device, owner, by } = event.args;
-      yield { kind: "Enrolled", ...place, device, newOwner: owner, by, ...membersIn(state, device, owner) };
+      yield { kind: "Enrolled", ...place, device, newOwner: owner, by, ...membersIn(state, place.time, device, owner) };
       return;
     }
     case "DeviceTransferred": {
@@ -398,7 +427,7 @@ function* entriesOf(
         newOwner,
         by,
         epoch,
-        ...membersIn(state, device, newOwner),
+        ...membersIn(state, place.time, device, newOwner),
       };
       return;
     }
@@ -429,7 +458,7 @@ function* entriesOf(
     case "AccessGranted": {
       const { device, subject, by, word, termsHash } = event.args;
       const { permissions, purposes, notBefore, expiry, epoch, seq } = grantInWord(word);
-      const former = standing.get(pairOf(event.args));
+      const former = standing.get(event.args);
       const terms = { permissions, purposes, notBefore, expiry, termsHash, epoch, seq };
       yield former === undefined
         ? { kind: "Granted", ...place, device, subject, by, ...terms }
@@ -438,7 +467,7 @@ function* entriesOf(
     }
     case "AccessRevoked": {
       const { device, subject, by, seq } = event.args;
-      const former = standing.get(pairOf(event.args));
+      const former = standing.get(event.args);
       const why = by === subject ? "Renounced" : "Revoked";
       yield { kind: "Revoked", ...place, device, subject, by, seq, ...(former && { why, endedSeq: former.seq }) };
       return;
@@ -517,12 +546,12 @@ function limitsOf(masks: {
 }
 
 /** Who works for the fleet that a device comes to; not told in the history of an account, as others are no part of it. */
-function membersIn(state: AccessState, device: string, fleet: string): Pick<HistoryEntry, "members"> {
+function membersIn(state: AccessState, time: bigint, device: string, fleet: string): Pick<HistoryEntry, "members"> {
   if (state.deviceOf(device) === undefined) return {};
   const epoch = state.roleEpochOf(fleet);
   const members = state
     .membersOf(fleet)
-    .filter(({ membership }) => membership.epoch === epoch)
+    .filter(({ membership }) => membership.epoch === epoch && membership.expiry > time)
     .map(({ account, membership: { roles, notBefore, expiry } }) => {
       return { account, roles, permissions: permissionsOf(state, fleet, roles), notBefore, expiry };
     })

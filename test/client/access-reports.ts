@@ -18,7 +18,7 @@ import { errorOf } from "../support/errors.js";
 import { deploySuite, type Suite } from "../support/suite.js";
 
 const PURPOSES: readonly Purpose[] = ["ServiceProvision", "TechnicalServiceProvision", 31];
-const HISTORIES = 5;
+const HISTORIES = 6;
 
 interface Reported extends World {
   touchstone: Touchstone;
@@ -94,7 +94,7 @@ async function expectTrue(world: Reported, report: access.AccessReport): Promise
     const { account, permissions, purpose } = [...single, ...whole][place]!;
     expect(said[place] ?? true, `${account} ${permissions.join()} for ${purpose}`).to.equal(answer);
   }
-  for (const holder of report.holders) expect(holder.sources, holder.account).to.not.be.empty;
+  for (const holder of report.holders) expect(holder.sources.length, holder.account).to.be.greaterThan(0);
 }
 
 /** When something begins or ends by itself, soonest first. */
@@ -128,7 +128,7 @@ describe("access.who", () => {
           expect(earlier).to.deep.equal({ ...report, block: earlier.block });
         }
       }),
-      { numRuns: HISTORIES, seed: 20_261_122, endOnFailure: true },
+      { numRuns: HISTORIES, seed: 20_261_122 },
     );
   });
 

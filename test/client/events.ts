@@ -95,6 +95,32 @@ describe("readEvents", () => {
     expect(await read({ logs: [ethers.ZeroHash], products: [ethers.ZeroHash] })).to.deep.equal([]);
   });
 
+  it("selects by the accounts that are concerned or made it", async () => {
+    const { touchstone, owner, other, relayer, device, fleet } = await loadFixture(busyChain);
+    const read = async (filter: object): Promise<string[]> =>
+      namesOf(await collect(readEvents({ touchstone, ...filter })));
+    expect(await read({ accounts: [other.address] })).to.deep.equal(["AccessGranted", "AccessGranted"]);
+    const byOwner = [
+      "FleetCreated",
+      "DeviceEnrolled",
+      "AccessGranted",
+      "DeviceEnrolled",
+      "AccessGranted",
+      "DeviceSuspended",
+    ];
+    expect(await read({ accounts: [owner.address] })).to.deep.equal(byOwner);
+    expect(await read({ accounts: [owner.address, other.address] })).to.deep.equal(byOwner);
+    expect(await read({ accounts: [other.address], contracts: ["DeviceRegistry"] })).to.deep.equal([]);
+    expect(await read({ accounts: [other.address], fleets: [fleet] })).to.deep.equal([
+      "FleetCreated",
+      "AccessGranted",
+      "AccessGranted",
+    ]);
+    expect(await read({ accounts: [relayer.address, device.id] })).to.deep.equal([]);
+    expect(await read({ accounts: [] })).to.deep.equal([]);
+    await errorOf("INVALID_ARGUMENT", () => read({ accounts: ["other.eth"] }));
+  });
+
   it("goes on behind any event, wherever it stopped", async () => {
     const { touchstone } = await loadFixture(busyChain);
     const all = await collect(readEvents({ touchstone }));
