@@ -247,7 +247,7 @@ function queriesOf(touchstone: Touchstone, filter: EventFilter): LogQuery[] {
   }
   // Every event of the contracts has the id of what it is about as its first indexed argument.
   const about = (contracts: readonly ContractName[], ids: string[]): LogQuery[] =>
-    ids.length === 0 ? [] : [{ addresses: wanted(contracts), topics: [null, ids] }];
+    inParts(ids).map((part) => ({ addresses: wanted(contracts), topics: [null, part] }));
   return [
     ...about(
       ["DeviceRegistry", "DataAccess"],
@@ -272,12 +272,19 @@ function queriesOf(touchstone: Touchstone, filter: EventFilter): LogQuery[] {
 
 /** Behind what an event is about, its indexed arguments are accounts. */
 function accountQueries(addresses: string[], accounts: readonly string[]): LogQuery[] {
-  if (accounts.length === 0) return [];
   const ids = accounts.map((account) => topicOf(requireAddress("accounts", account)));
-  return [
-    { addresses, topics: [null, null, ids] },
-    { addresses, topics: [null, null, null, ids] },
-  ];
+  return inParts(ids).flatMap((part) => [
+    { addresses, topics: [null, null, part] },
+    { addresses, topics: [null, null, null, part] },
+  ]);
+}
+
+/** Nodes take no more than 1,000 ids in one place of a query. */
+const IDS_AT_ONCE = 500;
+
+function inParts(ids: readonly string[]): string[][] {
+  const parts = Math.ceil(ids.length / IDS_AT_ONCE);
+  return Array.from({ length: parts }, (_, part) => ids.slice(part * IDS_AT_ONCE, (part + 1) * IDS_AT_ONCE));
 }
 
 /** Only these events have the number of a manifest first, and the maker second. */

@@ -139,7 +139,7 @@ export interface SharingHistory {
 /**
  * Tells the whole sharing history of a device (what was requested, granted and taken of it, its policies, owners and epochs,
  * and the roles in its owners' fleets while they owned it), or of an account (what it asked for, was given, gave and took,
- * and the roles it held).
+ * and the roles it held). A fleet handle is an account of its own: what was done in its name is told of it.
  *
  * @throws TouchstoneError as readEvents; NOT_FOUND for a device that was never enrolled; CHAIN_REORGANISED.
  */

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { Filter } from "ethers";
+import type { Filter, Log } from "ethers";
 
 import * as access from "../../client/access.js";
 import { FOREVER } from "../../client/arguments.js";
@@ -119,6 +119,22 @@ describe("readEvents", () => {
     expect(await read({ accounts: [relayer.address, device.id] })).to.deep.equal([]);
     expect(await read({ accounts: [] })).to.deep.equal([]);
     await errorOf("INVALID_ARGUMENT", () => read({ accounts: ["other.eth"] }));
+  });
+
+  it("selects by more ids than a node takes at once", async () => {
+    const { touchstone, device, other } = await loadFixture(busyChain);
+    let most = 0;
+    const getLogs = (filter: Filter): Promise<Log[]> => {
+      for (const topic of filter.topics ?? []) most = Math.max(most, topic?.length ?? 0);
+      return ethers.provider.getLogs(filter);
+    };
+    const limited = touchstone.connect(providerWith({ getLogs }));
+    const strangers = Array.from({ length: 1_500 }, (_, place) => ethers.toBeHex(2n ** 90n + BigInt(place), 20));
+    const named = await collect(readEvents({ touchstone: limited, devices: [...strangers, device.id] }));
+    expect(namesOf(named)).to.deep.equal([...ENROLLED, "AccessGranted", ...SUSPENDED]);
+    const concerned = await collect(readEvents({ touchstone: limited, accounts: [...strangers, other.address] }));
+    expect(namesOf(concerned)).to.deep.equal(["AccessGranted", "AccessGranted"]);
+    expect(most).to.be.within(2, 1_000);
   });
 
   it("goes on behind any event, wherever it stopped", async () => {
