@@ -12,8 +12,9 @@ import {KeyProof, Scheme} from "../contracts/libraries/KeyProofs.sol";
 import {Permissions} from "../contracts/libraries/Permissions.sol";
 import {PolicyHalfWord, PolicyHalfWords} from "../contracts/libraries/PolicyHalfWord.sol";
 import {PolicyWord} from "../contracts/libraries/PolicyWord.sol";
+import {Roles} from "../contracts/libraries/Roles.sol";
 import {Keys} from "./support/Keys.sol";
-import {devicePolicyDigest, enrollmentDigest} from "./support/Digests.sol";
+import {dataGrantDigest, devicePolicyDigest, enrollmentDigest, revocationDigest} from "./support/Digests.sol";
 
 /// @dev A P-256 device of an account and an account device of a fleet handle, both governed by one owner.
 abstract contract TwoDevices is Keys {
@@ -29,15 +30,20 @@ abstract contract TwoDevices is Keys {
         return vm.addr(2000);
     }
 
+    /// @dev The fleet that each device belongs to: the owner's account, and its handle.
+    function fleetAt(RoleRegistry roles, uint256 index) internal pure returns (address) {
+        return index == 0 ? owner() : roles.fleetIdOf(owner(), "fleet");
+    }
+
     function enrollBoth(RoleRegistry roles, DeviceRegistry devices) internal {
         vm.prank(owner());
-        address fleet = roles.createFleet("fleet");
+        roles.createFleet("fleet");
         for (uint256 i = 0; i < DEVICES_COUNT; ++i) {
             (uint256 key, address device, Scheme scheme) = deviceAt(i);
             IDeviceRegistry.Enrollment memory enrollment = IDeviceRegistry.Enrollment({
                 device: device,
                 scheme: scheme,
-                owner: i == 0 ? owner() : fleet,
+                owner: fleetAt(roles, i),
                 manifest: 0,
                 metadataHash: 0,
                 deadline: uint40(block.timestamp)
@@ -50,11 +56,23 @@ abstract contract TwoDevices is Keys {
 }
 
 /// @dev Leads two devices through random lives, with right and wrong callers, and keeps its own account of what was granted
-///      and of the policies. The stranger calls everything and is never granted anything. A call that ends otherwise than it
+///      and of the policies. A member may share what it reads, while it is one. The stranger calls everything and is never
+///      granted anything. A call that ends otherwise than it
 ///      should reverts, which fails the invariants as they are set to fail on a revert.
 contract DataAccessHandler is TwoDevices {
+    RoleRegistry public immutable ROLES;
     DeviceRegistry public immutable DEVICES;
     DataAccess public immutable ACCESS;
+
+    /// @dev A grant as it is asked for.
+    struct Terms {
+        address device;
+        address subject;
+        uint32 permissions;
+        uint32 purposes;
+        uint40 notBefore;
+        uint40 expiry;
+    }
 
     struct Half {
         uint24 epoch;
@@ -63,65 +81,191 @@ contract DataAccessHandler is TwoDevices {
         uint32 purposes;
     }
 
-    /// @dev How often a grant was given, revoked or renounced, in this account of it.
-    mapping(address device => mapping(address subject => uint32)) private _changes;
-    /// @dev The epoch of the grant that was given last, 0 once it was ended.
-    mapping(address device => mapping(address subject => uint24)) private _grantedIn;
+    /// @dev What was granted last, all but `seq` zero once it was ended.
+    mapping(address device => mapping(address subject => IDataAccess.Grant)) private _grants;
+    /// @dev Until when the member may share, in both fleets.
+    uint40 private _memberUntil;
     mapping(address device => Half) private _ownerHalves;
     mapping(address device => Half) private _deviceHalves;
     mapping(address device => uint32) private _deviceChanges;
 
     uint256 private constant SUBJECTS_COUNT = 3;
     uint256 private constant CALLERS_COUNT = 4;
+    uint256 private constant GRANTORS_COUNT = 5;
     uint8 private constant GRANTABLE_COUNT = 7;
 
-    constructor(DeviceRegistry devices, DataAccess access) {
-        (DEVICES, ACCESS) = (devices, access);
+    /// @dev What the member may do.
+    uint32 private constant SHARED = Permissions.SHARE | Permissions.READ;
+
+    constructor(RoleRegistry roles, DeviceRegistry devices, DataAccess access) {
+        (ROLES, DEVICES, ACCESS) = (roles, devices, access);
     }
 
     // ------------------------------------------------------------------ what may happen
 
     function grant(uint256 seed, uint32 permissions, uint32 purposes, uint16 starts, uint16 lasts) external {
-        (, address device, ) = deviceAt(seed % DEVICES_COUNT);
-        address subject = callerAt((seed >> 8) % SUBJECTS_COUNT);
-        address caller = callerAt(seed >> 16);
-        permissions &= Permissions.GRANTABLE;
-        uint40 notBefore = uint40(block.timestamp + starts - 2 ** 15);
-        bool isRight = caller == owner() && permissions != 0 && purposes != 0 && lasts != 0;
-        isRight = isRight && notBefore + lasts > block.timestamp && _isInService(device);
-        vm.prank(caller);
-        try ACCESS.grant(device, subject, permissions, purposes, notBefore, notBefore + lasts, 0) {
+        Terms memory terms = _termsOf(seed, permissions, purposes, starts, lasts);
+        address grantor = grantorAt(seed >> 16);
+        bool isRight = _mayGrant(grantor, terms);
+        vm.prank(grantor);
+        try
+            ACCESS.grant(
+                terms.device,
+                terms.subject,
+                terms.permissions,
+                terms.purposes,
+                terms.notBefore,
+                terms.expiry,
+                0
+            )
+        {
             require(isRight, "granted wrongly");
-            ++_changes[device][subject];
-            _grantedIn[device][subject] = DEVICES.epochOf(device);
+            _granted(grantor, terms);
         } catch {
             require(!isRight, "not granted");
+        }
+    }
+
+    function grantMany(uint256 seed, uint32 permissions, uint32 purposes, uint16 starts, uint16 lasts) external {
+        Terms memory terms = _termsOf(seed, permissions, purposes, starts, lasts);
+        address grantor = grantorAt(seed >> 16);
+        IDataAccess.Pair[] memory pairs = _pairs(seed);
+        bool haveTerms = _areTerms(terms);
+        vm.prank(grantor);
+        try ACCESS.grantMany(pairs, terms.permissions, terms.purposes, terms.notBefore, terms.expiry, 0) returns (
+            bool[] memory done
+        ) {
+            require(haveTerms, "granted many wrongly");
+            for (uint256 i = 0; i < pairs.length; ++i) {
+                (terms.device, terms.subject) = (pairs[i].device, pairs[i].subject);
+                require(done[i] == _mayGrant(grantor, terms), "one of many granted wrongly");
+                if (done[i]) _granted(grantor, terms);
+            }
+        } catch {
+            require(!haveTerms, "many were not granted");
+        }
+    }
+
+    function grantWithSignature(
+        uint256 seed,
+        uint32 permissions,
+        uint32 purposes,
+        uint16 starts,
+        uint16 lasts
+    ) external {
+        Terms memory terms = _termsOf(seed, permissions, purposes, starts, lasts);
+        // One of eight messages is ahead of its turn, one of eight is signed by the stranger.
+        uint32 seq = _grants[terms.device][terms.subject].seq + ((seed >> 24) % 8 == 0 ? 1 : 0);
+        bool isSigned = (seed >> 32) % 8 != 0;
+        address grantor = grantorAt(seed >> 16);
+        IDataAccess.DataGrant memory dataGrant = IDataAccess.DataGrant({
+            grantor: grantor,
+            device: terms.device,
+            subject: terms.subject,
+            permissions: terms.permissions,
+            purposes: terms.purposes,
+            notBefore: terms.notBefore,
+            expiry: terms.expiry,
+            termsHash: 0,
+            epoch: DEVICES.epochOf(terms.device),
+            seq: seq,
+            deadline: uint40(block.timestamp)
+        });
+        bytes memory signature = signAccount(
+            isSigned ? _grantorKeyAt(seed >> 16) : 1,
+            dataGrantDigest(address(ACCESS), dataGrant)
+        );
+        bool isRight = isSigned && (seed >> 24) % 8 != 0 && _mayGrant(grantor, terms);
+        (, , bytes memory refusal) = ACCESS.verifyGrant(dataGrant, signature, 1, 1);
+        require(isRight == (refusal.length == 0), "a grant was judged wrongly");
+        try ACCESS.grantWithSignature(dataGrant, signature) {
+            require(isRight, "signed grant given wrongly");
+            _granted(grantor, terms);
+        } catch (bytes memory reason) {
+            require(!isRight && keccak256(reason) == keccak256(refusal), "a signed grant was not given");
         }
     }
 
     function revoke(uint256 seed) external {
         (, address device, ) = deviceAt(seed % DEVICES_COUNT);
         address subject = callerAt((seed >> 8) % SUBJECTS_COUNT);
-        address caller = callerAt(seed >> 16);
-        vm.prank(caller);
+        address revoker = grantorAt(seed >> 16);
+        bool isRight = _mayShare(revoker);
+        vm.prank(revoker);
         try ACCESS.revoke(device, subject) {
-            require(caller == owner(), "revoked by a wrong caller");
-            _ended(device, subject);
+            require(isRight, "revoked by a wrong caller");
+            _ended(device, subject, 1);
         } catch {
-            require(caller != owner(), "a revoke was blocked");
+            require(!isRight, "a revoke was blocked");
+        }
+    }
+
+    function revokeMany(uint256 seed) external {
+        IDataAccess.Pair[] memory pairs = _pairs(seed);
+        address revoker = grantorAt(seed >> 16);
+        vm.prank(revoker);
+        bool[] memory done = ACCESS.revokeMany(pairs);
+        for (uint256 i = 0; i < pairs.length; ++i) {
+            require(done[i] == _mayShare(revoker), "one of many revoked wrongly");
+            if (done[i]) _ended(pairs[i].device, pairs[i].subject, 1);
+        }
+    }
+
+    function revokeWithSignature(uint256 seed) external {
+        (, address device, ) = deviceAt(seed % DEVICES_COUNT);
+        address subject = callerAt((seed >> 8) % SUBJECTS_COUNT);
+        address revoker = grantorAt(seed >> 16);
+        uint32 ahead = uint32((seed >> 24) % 4);
+        IDataAccess.Revocation memory revocation = IDataAccess.Revocation({
+            revoker: revoker,
+            device: device,
+            subject: subject,
+            epoch: DEVICES.epochOf(device),
+            seq: _grants[device][subject].seq + ahead,
+            deadline: uint40(block.timestamp)
+        });
+        bytes32 digest = revocationDigest(address(ACCESS), revocation);
+        bool isRight = (revoker == subject || _mayShare(revoker)) && (ahead == 1 || ahead == 2);
+        try ACCESS.revokeWithSignature(revocation, signAccount(_grantorKeyAt(seed >> 16), digest)) {
+            require(isRight, "signed revoke taken wrongly");
+            _ended(device, subject, ahead);
+        } catch {
+            require(!isRight, "a signed revoke was blocked");
         }
     }
 
     function renounce(uint256 seed) external {
         (, address device, ) = deviceAt(seed % DEVICES_COUNT);
         address caller = callerAt(seed >> 16);
-        bool isRight = _grantedIn[device][caller] != 0;
+        bool isRight = _grants[device][caller].permissions != 0;
         vm.prank(caller);
         try ACCESS.renounce(device) {
             require(isRight, "renounced nothing");
-            _ended(device, caller);
+            _ended(device, caller, 1);
         } catch {
             require(!isRight, "not renounced");
+        }
+    }
+
+    /// @dev The member may share for some time from now on.
+    function setMember(uint24 time) external {
+        _memberUntil = uint40(block.timestamp + 1 + time);
+        uint32 role = uint32(1) << Roles.FIRST_OWN;
+        for (uint256 i = 0; i < DEVICES_COUNT; ++i) {
+            address fleet = fleetAt(ROLES, i);
+            vm.startPrank(owner());
+            ROLES.defineRole(fleet, Roles.FIRST_OWN, SHARED);
+            ROLES.setRoles(fleet, grantorAt(CALLERS_COUNT), role, 0, _memberUntil);
+            vm.stopPrank();
+        }
+    }
+
+    function revokeRoles() external {
+        _memberUntil = 0;
+        for (uint256 i = 0; i < DEVICES_COUNT; ++i) {
+            vm.startPrank(owner());
+            ROLES.revokeAllRoles(fleetAt(ROLES, i));
+            vm.stopPrank();
         }
     }
 
@@ -197,14 +341,26 @@ contract DataAccessHandler is TwoDevices {
 
     // ------------------------------------------------------------------ what must always hold
 
-    /// @dev Every change of a grant raised its sequence number by one, and nothing else moved it.
-    function checkSequences() external view {
+    /// @dev Each grant is as it was given last, or ended: every change raised its sequence number, and nothing else moved it.
+    function checkGrants() external view {
         for (uint256 i = 0; i < DEVICES_COUNT; ++i) {
             (, address device, ) = deviceAt(i);
-            for (uint256 j = 0; j < CALLERS_COUNT; ++j) {
-                assertEq(ACCESS.grantOf(device, callerAt(j)).seq, _changes[device][callerAt(j)]);
+            for (uint256 j = 0; j < GRANTORS_COUNT; ++j) {
+                IDataAccess.Grant memory kept = ACCESS.grantOf(device, grantorAt(j));
+                assertEq(abi.encode(kept), abi.encode(_grants[device][grantorAt(j)]));
             }
             assertEq(ACCESS.policyOf(device).deviceSeq, _deviceChanges[device]);
+        }
+    }
+
+    /// @dev What is not the owner's grant is nothing that the member may not do.
+    function checkMembersGrants() external view {
+        for (uint256 i = 0; i < DEVICES_COUNT; ++i) {
+            (, address device, ) = deviceAt(i);
+            for (uint256 j = 0; j < SUBJECTS_COUNT; ++j) {
+                IDataAccess.Grant memory kept = ACCESS.grantOf(device, callerAt(j));
+                assertTrue(kept.byOwner || kept.permissions & ~SHARED == 0);
+            }
         }
     }
 
@@ -213,7 +369,8 @@ contract DataAccessHandler is TwoDevices {
         for (uint256 i = 0; i < DEVICES_COUNT; ++i) {
             (, address device, ) = deviceAt(i);
             for (uint256 j = 0; j < CALLERS_COUNT; ++j) {
-                bool mayHold = _grantedIn[device][callerAt(j)] == DEVICES.epochOf(device) && DEVICES.isActive(device);
+                bool mayHold =
+                    _grants[device][callerAt(j)].epoch == DEVICES.epochOf(device) && DEVICES.isActive(device);
                 for (uint8 bit = 0; !mayHold && bit < GRANTABLE_COUNT; ++bit) {
                     assertFalse(_isGranted(device, callerAt(j), uint32(1) << bit, bit));
                 }
@@ -255,11 +412,77 @@ contract DataAccessHandler is TwoDevices {
         return vm.addr(2000 + (seed % CALLERS_COUNT));
     }
 
+    /// @dev The same, and the member.
+    function grantorAt(uint256 seed) public pure returns (address) {
+        return vm.addr(_grantorKeyAt(seed));
+    }
+
     // ------------------------------------------------------------------ private
 
-    function _ended(address device, address subject) private {
-        ++_changes[device][subject];
-        _grantedIn[device][subject] = 0;
+    function _grantorKeyAt(uint256 seed) private pure returns (uint256) {
+        return 2000 + (seed % GRANTORS_COUNT);
+    }
+
+    function _termsOf(
+        uint256 seed,
+        uint32 permissions,
+        uint32 purposes,
+        uint16 starts,
+        uint16 lasts
+    ) private view returns (Terms memory terms) {
+        (, terms.device, ) = deviceAt(seed % DEVICES_COUNT);
+        terms.subject = callerAt((seed >> 8) % SUBJECTS_COUNT);
+        // Half of them what the member has, so that it may give some.
+        terms.permissions = permissions & ((seed >> 40) % 2 == 0 ? Permissions.GRANTABLE : Permissions.READ);
+        terms.purposes = purposes;
+        terms.notBefore = uint40(block.timestamp + starts - 2 ** 15);
+        terms.expiry = terms.notBefore + lasts;
+    }
+
+    /// @dev Each device with two of the subjects.
+    function _pairs(uint256 seed) private pure returns (IDataAccess.Pair[] memory pairs) {
+        pairs = new IDataAccess.Pair[](2 * DEVICES_COUNT);
+        for (uint256 i = 0; i < pairs.length; ++i) {
+            (, pairs[i].device, ) = deviceAt(i % DEVICES_COUNT);
+            pairs[i].subject = callerAt(((seed >> 8) + i / DEVICES_COUNT) % SUBJECTS_COUNT);
+        }
+    }
+
+    function _areTerms(Terms memory terms) private view returns (bool) {
+        bool isWindow = terms.notBefore < terms.expiry && terms.expiry > block.timestamp;
+        return isWindow && terms.permissions != 0 && terms.purposes != 0;
+    }
+
+    function _mayShare(address account) private view returns (bool) {
+        return account == owner() || (account == grantorAt(CALLERS_COUNT) && block.timestamp < _memberUntil);
+    }
+
+    /// @dev What must be granted and what refused, written down once more.
+    function _mayGrant(address grantor, Terms memory terms) private view returns (bool) {
+        if (!_areTerms(terms) || !_mayShare(grantor) || !_isInService(terms.device)) return false;
+        if (grantor == owner()) return true;
+        IDataAccess.Grant storage former = _grants[terms.device][terms.subject];
+        bool isStanding =
+            former.byOwner && former.epoch == DEVICES.epochOf(terms.device) && block.timestamp < former.expiry;
+        return !isStanding && terms.permissions & ~SHARED == 0 && terms.expiry <= _memberUntil;
+    }
+
+    function _granted(address grantor, Terms memory terms) private {
+        _grants[terms.device][terms.subject] = IDataAccess.Grant({
+            permissions: terms.permissions,
+            purposes: terms.purposes,
+            notBefore: terms.notBefore,
+            expiry: terms.expiry,
+            epoch: DEVICES.epochOf(terms.device),
+            seq: _grants[terms.device][terms.subject].seq + 1,
+            byOwner: grantor == owner()
+        });
+    }
+
+    function _ended(address device, address subject, uint32 ahead) private {
+        uint32 seq = _grants[device][subject].seq + ahead;
+        delete _grants[device][subject];
+        _grants[device][subject].seq = seq;
     }
 
     function _isInService(address device) private view returns (bool) {
@@ -296,7 +519,7 @@ contract DataAccessTest is TwoDevices {
     RoleRegistry private immutable ROLES = new RoleRegistry();
     DeviceRegistry private immutable DEVICES = new DeviceRegistry(ROLES);
     DataAccess private immutable ACCESS = new DataAccess(ROLES, DEVICES);
-    DataAccessHandler private immutable HANDLER = new DataAccessHandler(DEVICES, ACCESS);
+    DataAccessHandler private immutable HANDLER = new DataAccessHandler(ROLES, DEVICES, ACCESS);
 
     address private immutable DEVICE;
     address private constant SUBJECT = address(0x5B1EC7);
@@ -315,8 +538,14 @@ contract DataAccessTest is TwoDevices {
 
     /// hardhat-config: invariant.runs = 24
     /// hardhat-config: invariant.depth = 100
-    function invariant_SequenceNumbersCountEveryChange() external view {
-        HANDLER.checkSequences();
+    function invariant_GrantsAreAsTheyWereGivenLast() external view {
+        HANDLER.checkGrants();
+    }
+
+    /// hardhat-config: invariant.runs = 12
+    /// hardhat-config: invariant.depth = 60
+    function invariant_NoMemberGivesMoreThanItHas() external view {
+        HANDLER.checkMembersGrants();
     }
 
     /// hardhat-config: invariant.runs = 12
@@ -396,6 +625,46 @@ contract DataAccessTest is TwoDevices {
         ACCESS.setDevicePolicy(policy, KeyProof(publicKey, signature));
     }
 
+    function testFuzz_RefusesAGrantThatNobodySigned(
+        IDataAccess.DataGrant memory dataGrant,
+        bytes calldata signature
+    ) external {
+        (dataGrant.grantor, dataGrant.device, dataGrant.subject) = (owner(), DEVICE, SUBJECT);
+        (dataGrant.permissions, dataGrant.purposes) = (Permissions.READ, dataGrant.purposes | 1);
+        (dataGrant.notBefore, dataGrant.expiry) = (0, type(uint40).max);
+        (dataGrant.epoch, dataGrant.seq) = (1, 0);
+        dataGrant.deadline = uint40(bound(dataGrant.deadline, block.timestamp, type(uint40).max));
+        bytes memory refusal = abi.encodeWithSelector(
+            IRegistry.SignatureInvalid.selector,
+            owner(),
+            dataGrantDigest(address(ACCESS), dataGrant)
+        );
+        (, , bytes memory judged) = ACCESS.verifyGrant(dataGrant, signature, 1, 1);
+        assertEq(judged, refusal);
+        vm.expectRevert(refusal);
+        ACCESS.grantWithSignature(dataGrant, signature);
+    }
+
+    function testFuzz_RefusesARevocationThatNobodySigned(bytes calldata signature, uint40 deadline) external {
+        deadline = uint40(bound(deadline, block.timestamp, type(uint40).max));
+        IDataAccess.Revocation memory revocation = IDataAccess.Revocation(owner(), DEVICE, SUBJECT, 1, 2, deadline);
+        bytes32 digest = revocationDigest(address(ACCESS), revocation);
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.SignatureInvalid.selector, owner(), digest));
+        ACCESS.revokeWithSignature(revocation, signature);
+    }
+
+    /// @dev Whatever the message says, it is answered and never reverts; if it can be sent, nothing was wrong with it.
+    function testFuzz_JudgesEveryMessage(
+        IDataAccess.DataGrant memory dataGrant,
+        bytes calldata signature,
+        uint32 permissions,
+        uint8 purpose
+    ) external view {
+        (bool isAllowed, , bytes memory refusal) = ACCESS.verifyGrant(dataGrant, signature, permissions, purpose);
+        assertFalse(isAllowed);
+        assertTrue(refusal.length >= 4);
+    }
+
     function testFuzz_KeepsADevicePolicyAsItWasSigned(uint32 ceiling, uint32 publicRead, uint32 purposes) external {
         (ceiling, publicRead) = (ceiling & Permissions.GRANTABLE, publicRead & Permissions.READ);
         _setDevicePolicy(ceiling, publicRead, purposes);
@@ -471,7 +740,7 @@ contract DataAccessTest is TwoDevices {
         uint24 epoch,
         uint32 seq,
         bool byOwner
-    ) external pure {
+    ) external view {
         GrantWord word = GrantWords.packTerms(permissions, purposes, notBefore, expiry).given(epoch, seq, byOwner);
         assertEq(word.permissions(), permissions);
         assertEq(word.purposes(), purposes);
@@ -482,6 +751,18 @@ contract DataAccessTest is TwoDevices {
         assertEq(word.byOwner(), byOwner);
         assertEq(GrantWord.unwrap(word) >> 201, 0);
         assertEq(GrantWord.unwrap(GrantWords.packEnded(seq)), uint256(seq) << 168);
+        bool stands = permissions != 0 && expiry > block.timestamp;
+        assertEq(word.isStanding(epoch), stands);
+        assertFalse(word.isStanding(epoch ^ 1));
+    }
+
+    /// @dev A grant that can be given leaves two numbers to end it, and a revoke never comes round to a number before.
+    function testFuzz_KeepsNumbersToEndAGrant(uint32 seq) external pure {
+        if (seq % 2 == 0) seq = type(uint32).max - (seq % 8);
+        GrantWord word = GrantWords.packEnded(seq);
+        assertEq(word.hasNext(), seq < type(uint32).max - 2);
+        assertGe(word.seqEnded(), seq);
+        assertEq(word.seqEnded() == seq, seq == type(uint32).max);
     }
 
     function testFuzz_ReplacesOneHalfOfAPolicyAndNothingElse(
