@@ -1,21 +1,16 @@
-import { expect } from "chai";
 import { ZeroAddress } from "ethers";
-import fc from "fast-check";
 
 import { createP256Key } from "../client/keys.js";
 
-import { anyBeginning, anyHistory, deployWorld, modelOf, take } from "./support/access-histories.js";
 import {
   ALL,
   ALL_PURPOSES,
-  ask,
   deployAccess,
   enrollForAccount,
   expectReason,
   GRANTABLE,
   PERMISSION,
   READ,
-  REASON,
   revokeAll,
   sendDevicePolicy,
   sendGrant,
@@ -27,7 +22,6 @@ import { ROLE } from "./support/fleet.js";
 
 const { ReadLive, ReadHistory, ReadLocation, ReadMetadata, Command, Configure, Audit } = PERMISSION;
 const NEVER_ENROLLED = createP256Key().id;
-const HISTORIES = 30;
 
 describe("DataAccess decisions", () => {
   it("deny a question about nothing, unknown permissions or an unknown purpose, whoever asks", async () => {
@@ -334,36 +328,5 @@ describe("DataAccess decisions", () => {
     await expectReason(suite, device, actors.stranger, ReadLive, "NoGrant");
     await roles.connect(actors.owner).revokeAllRoles(fleet);
     await expectReason(suite, device, actors.admin, ReadLive, "NoGrant");
-  });
-
-  // ------------------------------------------------------------------ against the model
-
-  it("agree with an independent model after every step of random histories", async function () {
-    this.timeout(180_000);
-    const seen = new Set<string>();
-
-    await fc.assert(
-      fc.asyncProperty(anyBeginning, anyHistory, async (beginning, history) => {
-        const world = await loadFixture(deployWorld);
-        const model = modelOf(world);
-        for (const grant of beginning) await take(world, model, grant);
-        for (const [step, questions] of history) {
-          await take(world, model, step);
-          const time = await now();
-          for (const question of questions) {
-            const { permissions, purpose } = question;
-            const device = world.devicesAsked[question.device]!;
-            const account = world.accounts[question.account]!;
-            const expected = model.answer({ device, account, permissions, purpose }, time);
-            expect(await ask(world, device, account, permissions, purpose)).to.equal(expected);
-            seen.add(expected);
-          }
-        }
-      }),
-      { numRuns: HISTORIES, seed: 20_270_115 },
-    );
-
-    // The histories are worth something only if they meet every reason.
-    expect([...seen].sort()).to.deep.equal(Object.keys(REASON).sort());
   });
 });
