@@ -2,6 +2,7 @@
 // README.md. Ends with 1 if a target is missed.
 import { readFile, writeFile } from "node:fs/promises";
 
+import type { Decider, DecisionsFigures, DecisionsTask } from "./decisions.js";
 import type { GasFigures, GasTask } from "./gas.js";
 import type { IngestFigures, IngestTask } from "./ingest.js";
 import { measure } from "./support/child.js";
@@ -16,6 +17,7 @@ const SNAPSHOT = "snapshots/DataAnchor.json";
 
 const PAYLOAD_BYTES = 64;
 const MERKLETREEJS = "merkletreejs";
+const CEDAR = "Cedar";
 
 // Read before the minutes of measuring, in case that something is missing.
 const ourGas = await readGas();
@@ -26,6 +28,7 @@ await measureTrees({ leaves: 1000, time: "tree.1k", memory: "tree.1k.memory", ro
 await measureTrees({ leaves: 100_000, time: "tree.100k", memory: "tree.100k.memory", rounds: 3, patience: 2000 });
 await measureTrees({ leaves: 1_000_000, time: "tree.1m.time", memory: "tree.1m", rounds: 3, patience: 0 });
 await measureIngest();
+await measureDecisions();
 await measureGas();
 
 const rows = TARGETS.map((target): Row => {
@@ -87,6 +90,45 @@ async function measureIngest(): Promise<void> {
   }
   figures.set("ingest", { ours: rounded(best.builder), peers: [] });
   figures.set("ingest.whole", { ours: rounded(best.whole), peers: [] });
+}
+
+/** Of each decider the best round counts; both decide the same questions, and alike. */
+async function measureDecisions(): Promise<void> {
+  const rounds = 3;
+  const best = new Map<Decider, DecisionsFigures>();
+  for (let round = 1; round <= rounds; round++) {
+    for (const decider of ["touchstone", CEDAR] as const) {
+      console.log(`Decisions, round ${round} of ${rounds}: ${decider}`);
+      const task: DecisionsTask = { decider, grants: 100_000, questions: 20_000 };
+      const figure = await measure<DecisionsFigures>("decisions.ts", { ...task });
+      best.set(decider, betterOf(best.get(decider) ?? figure, figure));
+    }
+  }
+  const [ours, theirs] = [best.get("touchstone"), best.get(CEDAR)];
+  if (ours?.state === undefined || theirs === undefined) throw new Error("A decider was not measured.");
+  if (ours.allowed !== theirs.allowed) throw new Error(`${CEDAR} allows ${theirs.allowed}, and not ${ours.allowed}.`);
+  const beside = (id: string, figure: "microseconds" | "decisionsPerSecond"): void => {
+    figures.set(id, { ours: rounded(ours[figure]), peers: [{ name: CEDAR, value: rounded(theirs[figure]) }] });
+  };
+  beside("mirror.decide", "microseconds");
+  beside("mirror.rate", "decisionsPerSecond");
+  figures.set("mirror.grant", { ours: rounded(ours.state.bytesOfGrant), peers: [] });
+  figures.set("mirror.replay", { ours: rounded(ours.state.eventsPerSecond), peers: [] });
+}
+
+function betterOf(one: DecisionsFigures, other: DecisionsFigures): DecisionsFigures {
+  const { state, allowed } = other;
+  return {
+    microseconds: Math.min(one.microseconds, other.microseconds),
+    decisionsPerSecond: Math.max(one.decisionsPerSecond, other.decisionsPerSecond),
+    allowed,
+    ...(state !== undefined && {
+      state: {
+        bytesOfGrant: state.bytesOfGrant,
+        eventsPerSecond: Math.max(one.state?.eventsPerSecond ?? 0, state.eventsPerSecond),
+      },
+    }),
+  };
 }
 
 /** Ours, as `npm run gas` checks it. */

@@ -1,4 +1,4 @@
-// Writes the gas tables of README.md and docs/integrity.md from the snapshots; with --check it only says whether they are true.
+// Writes the gas tables of README.md and docs/ from the snapshots; with --check it only says whether they are true.
 import { readFileSync, writeFileSync } from "node:fs";
 
 const BEGIN = "<!-- gas table: written by `npm run gas:update` from snapshots/ -->";
@@ -19,6 +19,12 @@ const rows = [
   ["DataAnchor", "anchor.device", "Anchor a batch that a P-256 device signed, relayed"],
   ["DataAnchor", "anchor.many", "Anchor a batch in each of 100 logs of a fleet in one transaction, for each log"],
   ["DataAccess", "access.grant", "Grant an outsider access to a device"],
+  [
+    "DataAccess",
+    "access.grantMany",
+    "Grant an outsider access to each of 50 devices in one transaction, for each device",
+  ],
+  ["DataAccess", "access.grantSigned", "Grant it by the owner's signature, relayed"],
   ["DataAccess", "access.revoke", "Revoke it"],
   ["DataAccess", "access.check", "Ask whether access is allowed, from another contract"],
   ["FirmwareRegistry", "firmware.publish.accounts", "Publish firmware, 2 of 3 accounts"],
@@ -52,11 +58,47 @@ function gasOfReading(id: string, readings: number): string {
   return gas.toFixed(gas < 1 ? 2 : gas < 100 ? 1 : 0);
 }
 
+/** Who may do what, beside others: the operation, then how it is called in the snapshots of each column, if it has it. */
+const PEERS = [
+  ["RoleRegistry", "Role in a fleet"],
+  ["DataAccess", "Grant on a device"],
+  ["AccessComparison", "AccessControl"],
+  ["AccessComparison", "AccessManager"],
+] as const;
+const compared = [
+  ["Give, to who has nothing", "roles.set", "access.grant", "control.grant", "manager.grant"],
+  ["The same to each of 50, in one transaction", "", "access.grantMany", "", "manager.grantMany"],
+  ["Change", "roles.change", "access.grantAgain", "", "manager.change"],
+  ["End", "roles.remove", "access.revoke", "control.revoke", "manager.revoke"],
+  ["End each of 50, in one transaction", "", "access.revokeMany", "", ""],
+  ["Give up", "roles.renounce", "access.renounce", "control.renounce", "manager.renounce"],
+  ["Give by signature, relayed", "", "access.grantSigned", "", ""],
+  ["End by signature, relayed", "", "access.revokeSigned", "", ""],
+  ["Give, by a member and not the owner", "roles.setByAdmin", "access.grantMember", "", ""],
+  ["Ask for it", "", "access.request", "", ""],
+  ["Set the owner's half of a policy", "", "access.setPolicy", "", ""],
+  ["Set the device's half, relayed", "", "access.setDevicePolicy", "", ""],
+  ["Ask, from a contract: yes", "check.builtIn", "access.check", "control.check", "manager.check"],
+  ["Ask, from a contract: may it call this function", "", "", "", "manager.canCall"],
+  ["Ask: yes, under both halves of a policy", "", "access.checkPolicy", "", ""],
+  ["Ask: yes, as it is public", "", "access.checkPublic", "", ""],
+  ["Ask: yes, for the owner", "", "access.checkOwner", "", ""],
+  ["Ask: yes, for a member", "", "access.checkRole", "", ""],
+  ["Ask: no", "check.stranger", "access.checkStranger", "", ""],
+] as const;
+
 const pages = {
   "README.md": [["Operation", "Gas"], ...rows.map(([contract, key, label]) => [label, gasOf(contract, key)])],
   "docs/integrity.md": [
     ["Gas", "of an anchor", ...BATCHES.map((count) => `of a reading, ${count.toLocaleString("en-US")} in a batch`)],
     ...ways.map(([id, label]) => [label, gasOf("DataAnchor", id), ...BATCHES.map((count) => gasOfReading(id, count))]),
+  ],
+  "docs/access.md": [
+    ["Gas", ...PEERS.map(([, name]) => name)],
+    ...compared.map(([label, ...ids]) => [
+      label,
+      ...PEERS.map(([group], column) => (ids[column] ? gasOf(group, ids[column]) : "–")),
+    ]),
   ],
 };
 

@@ -62,8 +62,8 @@ contract AccessComparisonGasTest is Test {
     uint64 private constant ROLE_ID = uint64(uint256(ROLE));
     bytes4 private constant SELECTOR = 0x1234abcd;
 
-    /// @dev As many as test_GrantMany of DataAccess.gas.t.sol.
-    uint256 private constant MANY = 30;
+    /// @dev As many as test_Grant_Many of DataAccess.gas.t.sol.
+    uint256 private constant MANY = 50;
 
     function setUp() external {
         vm.warp(1_800_000_000);
