@@ -1,14 +1,24 @@
 import { readFile } from "node:fs/promises";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
 
 import { expect } from "chai";
 
+import * as access from "../client/access.js";
 import { isYes } from "../client/access-state.js";
 import { accessReasons, allPermissions, allRoles, namesIn } from "../client/enumerations.js";
+import { openPolicyMirror } from "../client/policy-mirror.js";
 import { allPurposes, purposeIri, purposeTerms } from "../client/purposes.js";
 
+import { createGateway } from "./examples/guard-a-gateway.js";
+import { answerRequests, askForAccess, mailGrant, mayRead } from "./examples/share-a-device.js";
 import { ask, deployAccess, GRANTABLE, PERMISSION, READ, REASON, sendGrant } from "./support/access.js";
-import { ethers, loadFixture } from "./support/chain.js";
+import { DAY, ethers, FOR_EVER, loadFixture, now } from "./support/chain.js";
 import { ROLE } from "./support/fleet.js";
+import { temporaryFolder } from "./support/folder.js";
+import { deploySuite } from "./support/suite.js";
 
 const PAGE = "docs/access.md";
 const page = await readFile(PAGE, "utf8");
@@ -33,7 +43,7 @@ function namesOf(cell = ""): string[] {
 
 describe("docs/access.md", () => {
   it("shows the examples as the files have them", async () => {
-    const shown = [...page.matchAll(/<!-- example: (\S+) -->\n\n```\w+\n([^]*?)```\n/g)];
+    const shown = [...page.matchAll(/<!-- example: (\S+) -->\n\n(?:<!-- prettier-ignore -->\n)?```\w+\n([^]*?)```\n/g)];
     expect(shown.map(([, path]) => path)).to.deep.equal([
       "test/examples/share-a-device.ts",
       "contracts/test/DoorLock.sol",
@@ -52,11 +62,12 @@ describe("docs/access.md", () => {
     const owner = actors.owner;
     for (const [bit, [, , , byRoles, byGrants, isPublic]] of rows.entries()) {
       const mask = 1n << BigInt(bit);
-      const given = access.connect(owner).grant.staticCall;
-      const grant = given(p256Device.id, actors.subject, mask, 1n, 0n, 2n ** 40n - 1n, ethers.ZeroHash);
+      const byOwner = access.connect(owner);
+      const subject = actors.subject.address;
+      const grant = byOwner.grant.staticCall(p256Device.id, subject, mask, 1n, 0n, FOR_EVER, ethers.ZeroHash);
       if (byGrants === "yes") await grant;
       else await expect(grant).revertedWithCustomError(access, "PermissionsNotGrantable").withArgs(mask);
-      const policy = access.connect(owner).setPolicy.staticCall(p256Device.id, GRANTABLE, mask, 1n);
+      const policy = byOwner.setPolicy.staticCall(p256Device.id, GRANTABLE, mask, 1n);
       if (isPublic === "yes") await policy;
       else await expect(policy).revertedWithCustomError(access, "PublicNotReadable").withArgs(mask);
       const ownRole = roles.connect(owner).defineRole.staticCall(fleet, 8, mask);
@@ -93,13 +104,15 @@ describe("docs/access.md", () => {
 
   it("has every function that changes something, in the tables of who may call what", async () => {
     const { access, roles } = await loadFixture(deployAccess);
-    const rows = [...tableAfter("## Who may call what"), ...tableAfter("| `RoleRegistry`")];
     const section = page.slice(page.indexOf("## Who may call what"), page.indexOf("## What ends what"));
-    const writes = [access, roles].flatMap(({ interface: { fragments } }) =>
-      fragments.filter(ethers.FunctionFragment.isFragment).filter((fragment) => !fragment.constant),
-    );
-    expect(rows).not.to.have.length(0);
-    for (const { name } of writes) expect(namesOf(section), name).to.include(name);
+    const names: string[] = [];
+    for (const { interface: face } of [access, roles]) {
+      face.forEachFunction(({ name, constant }) => {
+        if (!constant) names.push(name);
+      });
+    }
+    expect(names).to.include.members(["grantMany", "acceptGovernor"]);
+    for (const name of names) expect(namesOf(section)).to.include(name);
   });
 });
 
@@ -127,9 +140,102 @@ describe("DoorLock, the contract of docs/access.md", () => {
     for (const by of [actors.owner, actors.operator]) {
       await expect(lock.connect(by).open()).emit(lock, "Opened").withArgs(by.address);
     }
-    await roles.connect(actors.owner).setRoles(fleet, actors.operator, ROLE.Analyst, 0n, 2n ** 40n - 1n);
+    await roles.connect(actors.owner).setRoles(fleet, actors.operator, ROLE.Analyst, 0n, FOR_EVER);
     await refused(actors.operator, "NoGrant");
     await access.connect(actors.owner).revoke(p256Device.id, actors.subject);
     await refused(actors.subject, "Revoked");
+  });
+});
+
+describe("the examples of docs/access.md", () => {
+  const fileIn = temporaryFolder();
+
+  it("ask for access, approve less of it after one sentence, and do it once", async () => {
+    const { as, actors, p256Device } = await loadFixture(deploySuite);
+    const device = p256Device.id;
+    const until = (await now()) + 30n * DAY;
+    await askForAccess({ touchstone: as.subject, device, until, terms: "Repairs only. Reference 7f3a." });
+
+    const read: string[] = [];
+    const agree = (answer: boolean) => (sentence: string) => {
+      read.push(sentence);
+      return Promise.resolve(answer);
+    };
+    const options = { touchstone: as.owner, devices: [device] };
+    expect(await answerRequests({ ...options, agree: agree(false) })).to.deep.equal([]);
+    const [approved] = await answerRequests({ ...options, agree: agree(true) });
+    expect(approved?.subject).to.equal(actors.subject.address);
+    expect(await answerRequests({ ...options, agree: agree(true) })).to.deep.equal([]);
+    expect(read).to.have.length(2);
+    expect(read[0]).to.include("live measurements").and.to.include("past measurements");
+    expect(read[0]).to.include("repairing impairments").and.not.to.include("send commands");
+
+    const { subject } = actors;
+    const question = {
+      touchstone: as.stranger,
+      device,
+      account: subject.address,
+      purpose: "RepairImpairments",
+    } as const;
+    expect(await access.explain({ ...question, permissions: ["ReadHistory"] })).to.deep.equal({
+      allowed: true,
+      reason: "Grant",
+    });
+    expect(await access.isAllowed({ ...question, permissions: ["Command"] })).to.equal(false);
+  });
+
+  it("mail a grant, that counts for its subject until it is revoked", async () => {
+    const { as, actors, p256Device } = await loadFixture(deploySuite);
+    const device = p256Device.id;
+    await askForAccess({ touchstone: as.subject, device, until: (await now()) + 30n * DAY, terms: "Repairs only." });
+    const [request] = await access.readRequests({ touchstone: as.owner, devices: [device] });
+    const path = fileIn("grant.json");
+    await mailGrant({ touchstone: as.owner, request: request!, owner: actors.owner, path });
+
+    const server = { touchstone: as.stranger, path };
+    expect(await mayRead({ ...server, loggedIn: actors.subject.address })).to.equal(true);
+    expect(await mayRead({ ...server, loggedIn: actors.stranger.address })).to.equal(false);
+    await access.revoke({ touchstone: as.owner, device, subject: actors.subject.address });
+    expect(await mayRead({ ...server, loggedIn: actors.subject.address })).to.equal(false);
+  });
+
+  it("serve live readings as long as the reader may read, and not a moment longer", async () => {
+    const { as, actors, p256Device } = await loadFixture(deploySuite);
+    const device = p256Device.id;
+    const reader = actors.subject.address;
+    const mirror = await openPolicyMirror({ touchstone: as.gateway, confirmations: 1, staleAfter: 10n ** 9n });
+    const { server, publish } = createGateway({ mirror, accountOf: ({ headers }) => headers.from });
+    try {
+      await once(server.listen(0, "127.0.0.1"), "listening");
+      const { port } = server.address() as AddressInfo;
+      const url = `http://127.0.0.1:${port}/devices/${device}/live`;
+      const get = (from?: string) => fetch(url, from === undefined ? {} : { headers: { from } });
+
+      expect((await get()).status).to.equal(401);
+      expect((await fetch(`http://127.0.0.1:${port}/devices/0x1/live`)).status).to.equal(404);
+      const refused = await get(reader);
+      expect([refused.status, await refused.text()]).to.deep.equal([403, "NoGrant"]);
+
+      const terms = { device, subject: reader, purposes: ["ServiceProvision"], expiry: (await now()) + DAY } as const;
+      await access.grant({ touchstone: as.owner, ...terms, permissions: ["ReadLive"] });
+      await mirror.catchUp();
+      const { status, body } = await get(reader);
+      expect(status).to.equal(200);
+      const lines = createInterface({ input: Readable.fromWeb(body as never) })[Symbol.asyncIterator]();
+      publish(device, "21.5");
+      expect(await lines.next()).to.deep.equal({ value: "21.5", done: false });
+      publish(actors.device.address, "another device's");
+
+      // Nothing is published, and the session ends all the same.
+      await access.revoke({ touchstone: as.owner, device, subject: reader });
+      await mirror.catchUp();
+      expect((await lines.next()).done).to.equal(true);
+      publish(device, "22.0");
+      expect((await get(reader)).status).to.equal(403);
+    } finally {
+      server.closeAllConnections();
+      server.close();
+      await mirror.close();
+    }
   });
 });

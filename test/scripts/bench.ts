@@ -41,7 +41,7 @@ describe("bench/results.json", () => {
 describe("README", () => {
   it("names the versions that are measured", async () => {
     const readme = await readFile("README.md", "utf8");
-    for (const name of ["@openzeppelin/merkle-tree", "merkletreejs"]) {
+    for (const name of ["@openzeppelin/merkle-tree", "merkletreejs", "@cedar-policy/cedar-wasm"]) {
       const text = await readFile(`node_modules/${name}/package.json`, "utf8");
       const { version } = JSON.parse(text) as { version: string };
       expect(readme).to.include(`\`${name}\` ${version} `);
