@@ -5,6 +5,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import type { Decider, DecisionsFigures, DecisionsTask } from "./decisions.js";
 import type { GasFigures, GasTask } from "./gas.js";
 import type { IngestFigures, IngestTask } from "./ingest.js";
+import type { SealingFigures, SealingTask } from "./sealing.js";
 import { measure } from "./support/child.js";
 import { tableOf, withTable } from "./support/table.js";
 import { isMissed, OPEN_ZEPPELIN, rounded, rowOf, TARGETS, type Peer, type Row } from "./targets.js";
@@ -29,6 +30,7 @@ await measureTrees({ leaves: 100_000, time: "tree.100k", memory: "tree.100k.memo
 await measureTrees({ leaves: 1_000_000, time: "tree.1m.time", memory: "tree.1m", rounds: 3, patience: 0 });
 await measureIngest();
 await measureDecisions();
+await measureSealing();
 await measureGas();
 
 const rows = TARGETS.map((target): Row => {
@@ -99,7 +101,7 @@ async function measureDecisions(): Promise<void> {
   for (let round = 1; round <= rounds; round++) {
     for (const decider of ["touchstone", CEDAR] as const) {
       console.log(`Decisions, round ${round} of ${rounds}: ${decider}`);
-      const task: DecisionsTask = { decider, grants: 100_000, questions: 20_000 };
+      const task: DecisionsTask = { decider, grants: 100_000, questions: 10_000 };
       const figure = await measure<DecisionsFigures>("decisions.ts", { ...task });
       best.set(decider, betterOf(best.get(decider) ?? figure, figure));
     }
@@ -114,6 +116,18 @@ async function measureDecisions(): Promise<void> {
   beside("mirror.rate", "decisionsPerSecond");
   figures.set("mirror.grant", { ours: rounded(ours.state.bytesOfGrant), peers: [] });
   figures.set("mirror.replay", { ours: rounded(ours.state.eventsPerSecond), peers: [] });
+}
+
+async function measureSealing(): Promise<void> {
+  console.log("Sealing");
+  const task: SealingTask = { readings: 100_000, payloadBytes: PAYLOAD_BYTES, envelopes: 500 };
+  const { sealed, opened, cipherAlone, envelopes } = await measure<SealingFigures>("sealing.ts", { ...task });
+  const peers = [{ name: "AES-256-GCM alone", value: rounded(cipherAlone) }];
+  figures.set("seal", { ours: rounded(sealed), peers });
+  figures.set("seal.open", { ours: rounded(opened), peers: [] });
+  figures.set("envelope", { ours: rounded(envelopes.X25519.sealed), peers: [] });
+  figures.set("envelope.open", { ours: rounded(envelopes.X25519.opened), peers: [] });
+  figures.set("envelope.p256", { ours: rounded(envelopes["P-256"].sealed), peers: [] });
 }
 
 function betterOf(one: DecisionsFigures, other: DecisionsFigures): DecisionsFigures {
