@@ -101,7 +101,7 @@ async function measureDecisions(): Promise<void> {
   for (let round = 1; round <= rounds; round++) {
     for (const decider of ["touchstone", CEDAR] as const) {
       console.log(`Decisions, round ${round} of ${rounds}: ${decider}`);
-      const task: DecisionsTask = { decider, grants: 100_000, questions: 10_000 };
+      const task: DecisionsTask = { decider, grants: 100_000, questions: 5_000 };
       const figure = await measure<DecisionsFigures>("decisions.ts", { ...task });
       best.set(decider, betterOf(best.get(decider) ?? figure, figure));
     }
