@@ -9,10 +9,12 @@ import { expect } from "chai";
 import * as access from "../client/access.js";
 import { isYes } from "../client/access-state.js";
 import { accessReasons, allPermissions, allRoles, namesIn } from "../client/enumerations.js";
+import { TouchstoneError } from "../client/errors.js";
 import { openPolicyMirror } from "../client/policy-mirror.js";
 import { allPurposes, purposeIri, purposeTerms } from "../client/purposes.js";
 
 import { createGateway } from "./examples/guard-a-gateway.js";
+import { becomeReader, openReading, sealReading } from "./examples/seal-for-readers.js";
 import { answerRequests, askForAccess, mailGrant, mayRead } from "./examples/share-a-device.js";
 import { ask, deployAccess, GRANTABLE, PERMISSION, READ, REASON, sendGrant } from "./support/access.js";
 import { DAY, ethers, FOR_EVER, loadFixture, now } from "./support/chain.js";
@@ -48,6 +50,7 @@ describe("docs/access.md", () => {
       "test/examples/share-a-device.ts",
       "contracts/test/DoorLock.sol",
       "test/examples/guard-a-gateway.ts",
+      "test/examples/seal-for-readers.ts",
     ]);
     for (const [, path = "", text] of shown) expect(text, path).to.equal(await readFile(path, "utf8"));
   });
@@ -237,5 +240,31 @@ describe("the examples of docs/access.md", () => {
       server.close();
       await mirror.close();
     }
+  });
+
+  it("seal readings for who may read, until the grant is revoked", async () => {
+    const { as, actors, p256Device, fleet } = await loadFixture(deploySuite);
+    const device = p256Device.id;
+    const reader = actors.subject.address;
+    const terms = { permissions: ["ReadLive"], purposes: ["ServiceProvision"], expiry: (await now()) + DAY } as const;
+    await access.grant({ touchstone: as.owner, device, subject: reader, ...terms });
+    const keyFile = fileIn("reader.jwk");
+    await becomeReader({ touchstone: as.subject, keyFile });
+
+    const gateway = { touchstone: as.gateway, ringFile: fileIn("ring"), secret: "a passphrase", owner: fleet };
+    const seal = (seq: bigint, text: string) =>
+      sealReading({ ...gateway, device, reader, seq, payload: Buffer.from(text), confirmations: 0 });
+    const first = await seal(0n, "21.5");
+    const reading = { touchstone: as.stranger, keyFile, device };
+    const opened = await openReading({ ...reading, ...first, seq: 0n });
+    expect(Buffer.from(opened.payload).toString()).to.equal("21.5");
+    expect(Buffer.from(first.sealed.payload).includes("21.5")).to.equal(false);
+
+    await access.revoke({ touchstone: as.owner, device, subject: reader });
+    const { sealed } = await seal(1n, "22.0");
+    const error: unknown = await openReading({ ...reading, sealed, envelopes: first.envelopes, seq: 1n }).catch(
+      (caught: unknown) => caught,
+    );
+    expect(error).to.be.instanceOf(TouchstoneError).with.property("code", "DATA_KEY_MISSING");
   });
 });

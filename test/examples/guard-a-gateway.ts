@@ -62,8 +62,9 @@ export function createGateway(options: {
     server,
     publish(device, reading) {
       for (const session of [...sessions]) {
-        // Asked for every message, not once when the reader came.
-        if (session.device === device && endUnlessAllowed(session)) session.response.write(`${reading}\n`);
+        // Asked for every message, not once when the reader came. Who is too slow would get later what it may read now.
+        if (session.device !== device || !endUnlessAllowed(session)) continue;
+        if (!session.response.write(`${reading}\n`)) session.response.destroy();
       }
     },
   };
