@@ -15,6 +15,7 @@ getContractFactory(name: 'DataAccess', signerOrOptions?: ethers.Signer | Factory
 getContractFactory(name: 'DataAnchor', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DataAnchor__factory>
 getContractFactory(name: 'DeviceRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DeviceRegistry__factory>
 getContractFactory(name: 'DeviceWords', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DeviceWords__factory>
+getContractFactory(name: 'DoorLock', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.DoorLock__factory>
 getContractFactory(name: 'ERC1056', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.ERC1056__factory>
 getContractFactory(name: 'ERC1271Wallet', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.ERC1271Wallet__factory>
 getContractFactory(name: 'FirmwareRegistry', signerOrOptions?: ethers.Signer | FactoryOptions): Promise<Contracts.FirmwareRegistry__factory>
@@ -36,6 +37,7 @@ getContractAt(name: 'DataAccess', address: string | ethers.Addressable, signer?:
 getContractAt(name: 'DataAnchor', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DataAnchor>
 getContractAt(name: 'DeviceRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DeviceRegistry>
 getContractAt(name: 'DeviceWords', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DeviceWords>
+getContractAt(name: 'DoorLock', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.DoorLock>
 getContractAt(name: 'ERC1056', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.ERC1056>
 getContractAt(name: 'ERC1271Wallet', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.ERC1271Wallet>
 getContractAt(name: 'FirmwareRegistry', address: string | ethers.Addressable, signer?: ethers.Signer): Promise<Contracts.FirmwareRegistry>
@@ -57,6 +59,7 @@ deployContract(name: 'DataAccess', signerOrOptions?: ethers.Signer | DeployContr
 deployContract(name: 'DataAnchor', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DataAnchor>
 deployContract(name: 'DeviceRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceRegistry>
 deployContract(name: 'DeviceWords', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceWords>
+deployContract(name: 'DoorLock', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DoorLock>
 deployContract(name: 'ERC1056', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ERC1056>
 deployContract(name: 'ERC1271Wallet', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ERC1271Wallet>
 deployContract(name: 'FirmwareRegistry', signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FirmwareRegistry>
@@ -78,6 +81,7 @@ deployContract(name: 'DataAccess', args: any[], signerOrOptions?: ethers.Signer 
 deployContract(name: 'DataAnchor', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DataAnchor>
 deployContract(name: 'DeviceRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceRegistry>
 deployContract(name: 'DeviceWords', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DeviceWords>
+deployContract(name: 'DoorLock', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.DoorLock>
 deployContract(name: 'ERC1056', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ERC1056>
 deployContract(name: 'ERC1271Wallet', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.ERC1271Wallet>
 deployContract(name: 'FirmwareRegistry', args: any[], signerOrOptions?: ethers.Signer | DeployContractOptions): Promise<Contracts.FirmwareRegistry>

@@ -346,7 +346,8 @@ async function resolve(history: History, action: Action, time: bigint): Promise<
       return make({ verb: "proposeGovernor", args: [fleet, accounts[action.account]!] }, sender);
     }
     case "acceptGovernor": {
-      const fleet = owners[action.owner % 2]!;
+      const offered = owners.filter((each) => model.state.fleets.get(each)?.proposed != null);
+      const fleet = offered[action.owner % Math.max(offered.length, 1)] ?? owners[action.owner % 2]!;
       const proposed = model.state.fleets.get(fleet)?.proposed ?? NOBODY;
       const isActor = accounts.includes(proposed) && accounts.indexOf(proposed) < world.actorsCount;
       const sender = isActor && action.by.kind !== "any" ? proposed : accounts[action.account % world.actorsCount]!;

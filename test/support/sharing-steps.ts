@@ -257,8 +257,8 @@ const anyAction: fc.Arbitrary<Action> = weighted(
   ],
   [2, act("declareExclusive", { owner, roleA: exclusive, roleB: exclusive, by })],
   [1, act("revokeAllRoles", { owner, by })],
-  [2, act("proposeGovernor", { owner, account: subject, keepRoles: fc.boolean(), by })],
-  [2, act("acceptGovernor", { owner, account: subject, keepRoles: fc.boolean(), by })],
+  [4, act("proposeGovernor", { owner, account: subject, keepRoles: fc.boolean(), by })],
+  [4, act("acceptGovernor", { owner, account: subject, keepRoles: fc.boolean(), by })],
   [
     4,
     act("batch", {

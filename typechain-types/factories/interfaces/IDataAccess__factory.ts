@@ -250,6 +250,22 @@
         "type": "address"
       },
       {
+        "internalType": "address",
+        "name": "subject",
+        "type": "address"
+      }
+    ],
+    "name": "SeqExhausted",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "device",
+        "type": "address"
+      },
+      {
         "internalType": "uint32",
         "name": "current",
         "type": "uint32"
