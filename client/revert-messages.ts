@@ -159,8 +159,8 @@ export const revertMessages: RevertMessages = {
   EpochStale: ({ device, current, given }) =>
     `The message was made in epoch ${given} of ${device}, which is now in epoch ${current}: have it made and signed again.`,
   SeqStale: ({ device, current, given }) =>
-    `The message for ${device} carries sequence number ${given}, but ${current} is due: it was used, or overtaken by ` +
-    "another one. Have it made and signed again.",
+    `The message for ${device} carries sequence number ${given}, which does not follow on the present one, ${current}: it was ` +
+    "used, or overtaken by another one. Have it made and signed again.",
   SeqExhausted: ({ device, subject }) =>
     `The sequence numbers of ${subject} on ${device} are used up: grant what it needs to another account.`,
 

@@ -158,7 +158,7 @@ export async function verifyGrant(options: {
 
 /**
  * Makes the message that ends a grant, also one that was signed and not sent yet: of those it takes the next one's number too,
- * so that none which is sent first escapes it.
+ * so that one which is sent first does not escape it. Two do: a member who keeps granting loses its role first.
  *
  * @param options.revoker Who will sign; the sender unless told.
  * @param options.validFor Seconds until which it can be sent; a week unless told.

@@ -169,8 +169,8 @@ contract DataAccess is IDataAccess, FleetAuthority, Batch {
         bytes32 termsHash
     ) external override {
         _requireTerms(permissions, purposes, notBefore, expiry);
-        IDeviceRegistry.Status status = DEVICE_REGISTRY.statusOf(device);
-        require(status != IDeviceRegistry.Status.None, DeviceNotEnrolled(device));
+        (address owner, IDeviceRegistry.Status status, ) = DEVICE_REGISTRY.stateOf(device);
+        require(owner != address(0), DeviceNotEnrolled(device));
         require(status != IDeviceRegistry.Status.Retired, DeviceNotActive(device));
 
         emit AccessRequested(device, msg.sender, permissions, purposes, notBefore, expiry, termsHash);
@@ -327,7 +327,7 @@ contract DataAccess is IDataAccess, FleetAuthority, Batch {
     function _requireOwnerInService(address device) private view returns (address owner, uint24 epoch) {
         IDeviceRegistry.Status status;
         (owner, status, epoch) = DEVICE_REGISTRY.stateOf(device);
-        require(status != IDeviceRegistry.Status.None, DeviceNotEnrolled(device));
+        require(owner != address(0), DeviceNotEnrolled(device));
         _requireGovernor(owner);
         require(status != IDeviceRegistry.Status.Retired, DeviceNotActive(device));
     }
@@ -415,9 +415,8 @@ contract DataAccess is IDataAccess, FleetAuthority, Batch {
         GrantWord former
     ) private view returns (bytes memory refusal, GrantWord word) {
         (address owner, IDeviceRegistry.Status status, uint24 epoch) = DEVICE_REGISTRY.stateOf(device);
-        if (status == IDeviceRegistry.Status.None) {
-            return (abi.encodeWithSelector(DeviceNotEnrolled.selector, device), word);
-        }
+        // Nobody's: never enrolled, or deactivated as an identity before it could be.
+        if (owner == address(0)) return (abi.encodeWithSelector(DeviceNotEnrolled.selector, device), word);
         bool byOwner = grantor == owner;
         if (!byOwner) {
             uint32 permissions;

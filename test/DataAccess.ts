@@ -298,6 +298,23 @@ describe("DataAccess", () => {
         .withArgs(p256Device.id);
     });
 
+    it("is of no device whose identity was given up before it was one", async () => {
+      const suite = await loadFixture(deployAccess);
+      const { access, devices, actors } = suite;
+      const { address } = actors.stranger;
+      await devices.connect(actors.stranger).changeOwner(address, ZeroAddress);
+      const byOwner = access.connect(actors.owner);
+
+      for (const call of [
+        () => sendGrant(suite, actors.owner, { device: address, subject: FIRST_USABLE }),
+        () => byOwner.setPolicy(address, 0n, 0n, 0n),
+        () => byOwner.requestAccess(address, ReadLive, 1n, 0n, FOR_EVER, ethers.ZeroHash),
+        () => byOwner.revoke(address, FIRST_USABLE),
+      ]) {
+        await expect(call()).to.be.revertedWithCustomError(access, "DeviceNotEnrolled").withArgs(address);
+      }
+    });
+
     it("ends before its sequence numbers do, and can be revoked to the last", async () => {
       const suite = await loadFixture(deployAccess);
       const { access, actors, p256Device } = suite;

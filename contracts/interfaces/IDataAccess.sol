@@ -33,9 +33,9 @@ interface IDataAccess is IRegistry {
         DeviceSuspended,
         /// @custom:value7 The device is retired: its last owner and the owner's members may read, nobody else anything.
         DeviceRetired,
-        /// @custom:value8 The account never had a grant.
+        /// @custom:value8 Nothing was ever granted to the account, nor revoked.
         NoGrant,
-        /// @custom:value9 The grant was revoked or renounced.
+        /// @custom:value9 What was granted, or could have been by a signature, was revoked or renounced.
         Revoked,
         /// @custom:value10 The grant is of an earlier owner or was ended with all others (epoch).
         EpochEnded,
@@ -59,7 +59,8 @@ interface IDataAccess is IRegistry {
     /// @param notBefore Unix seconds of the first moment it holds.
     /// @param expiry Unix seconds of the first moment it no longer holds.
     /// @param epoch The device's epoch it was given in; it holds in no other.
-    /// @param seq Rises on every grant, change and revoke and is never reset.
+    /// @param seq Rises by one on every grant, change and revoke, by up to two on a signed revoke, and is never reset; the
+    ///        last number stays.
     /// @param byOwner Whether the owner gave it, and not a member with Share.
     struct Grant {
         uint32 permissions;
@@ -80,7 +81,8 @@ interface IDataAccess is IRegistry {
     /// @notice EIP-712 message by which an account gives a grant without sending it.
     /// @param grantor Who signs: the owner's governor, or a member with Share.
     /// @param epoch The device's present epoch.
-    /// @param seq The present `seq` of the device and the subject.
+    /// @param seq The present `seq` of the device and the subject. Of several messages that carry it anyone may send any one:
+    ///        revoke before signing a narrower one.
     /// @param deadline Unix seconds until which the message is valid.
     struct DataGrant {
         address grantor;
@@ -99,8 +101,8 @@ interface IDataAccess is IRegistry {
     /// @notice EIP-712 message by which an account ends a grant without sending it.
     /// @param revoker Who signs: the owner's governor, a member with Share, or the subject itself.
     /// @param epoch The device's present epoch.
-    /// @param seq What `seq` is afterwards: the present one plus 1 or, so that a signed grant that is sent first cannot
-    ///        escape, plus 2.
+    /// @param seq What `seq` is afterwards: the present one plus 1 or, so that one signed grant that is sent first cannot
+    ///        escape, plus 2. Two changes void it; a single grant given since does not, and is ended too.
     /// @param deadline Unix seconds until which the message is valid.
     struct Revocation {
         address revoker;
@@ -190,7 +192,7 @@ interface IDataAccess is IRegistry {
     /// @notice The message was made in another epoch of the device.
     error EpochStale(address device, uint24 current, uint24 given);
 
-    /// @notice The message does not carry the present sequence number: it was used, or overtaken by another.
+    /// @notice The message does not carry the present sequence number (a Revocation: one of the two after it): it was used, or overtaken by another.
     error SeqStale(address device, uint32 current, uint32 given);
 
     /// @notice The sequence numbers of the device and the subject are used up: no grant can follow, a revoke still can.
@@ -210,7 +212,8 @@ interface IDataAccess is IRegistry {
         bytes32 termsHash
     );
 
-    /// @notice The subject holds no grant on the device any more; `by` is the subject itself when it renounced.
+    /// @notice The subject holds no grant on the device any more; `by` is who revoked or signed it: the subject itself
+    ///         when it renounced. `seq` is the number afterwards; a signed one may pass over one.
     event AccessRevoked(address indexed device, address indexed subject, address indexed by, uint32 seq);
 
     /// @notice What was to be done with the subject's grant, in `grantMany` or `revokeMany`, was refused with this error, and
@@ -254,8 +257,8 @@ interface IDataAccess is IRegistry {
 
     /// @notice Makes the subject's grant on the device exactly this.
     /// @dev By the owner, or by a member with Share: the member gives no more than it may do itself, for no longer than it
-    ///      holds its roles, and not where the owner's own grant stands. What it gave outlives its roles: revoke it too. A grant
-    ///      may be wider than the policy, which binds every question anew, so that what exceeds it holds once the policy
+    ///      holds its roles, and not where the owner's own grant stands. What it gave, also to itself, outlives its roles: take the
+    ///      roles first, then revoke it. A grant may be wider than the policy, which binds every question anew, so that what exceeds it holds once the policy
     ///      allows it; on a suspended device it holds once the device is resumed. Reverts:
     ///      PermissionsNotGrantable, PurposesMissing, WindowInvalid, DeviceNotEnrolled, CallerLacksPermission,
     ///      PermissionsBeyondCaller, ExpiryBeyondCaller, OwnerGrantStands, DeviceNotActive (retired), IdReserved,
@@ -293,8 +296,9 @@ interface IDataAccess is IRegistry {
     ///      EpochStale, SeqStale, SignatureInvalid. A grantor that is a contract answers through ERC-1271.
     function grantWithSignature(DataGrant calldata dataGrant, bytes calldata signature) external;
 
-    /// @notice Ends the subject's grant, and voids every signature for it that was not sent yet.
-    /// @dev By the owner, also of a suspended or retired device, or by a member with Share, whoever gave the grant. Works
+    /// @notice Ends the subject's grant, and voids every signature for it that carries the present `seq` or an earlier one.
+    /// @dev A signature made for a later number, or by a member that keeps Share, can still follow: take the role first, or
+    ///      end all with DeviceRegistry.revokeAll. By the owner, also of a suspended or retired device, or by a member with Share, whoever gave the grant. Works
     ///      without a grant, to void signatures. Reverts: DeviceNotEnrolled, CallerLacksPermission.
     function revoke(address device, address subject) external;
 
@@ -304,7 +308,8 @@ interface IDataAccess is IRegistry {
     function revokeMany(Pair[] calldata pairs) external returns (bool[] memory done);
 
     /// @notice The same by the revoker's signature, who may also be the subject. Anyone may send.
-    /// @dev A signed grant that is sent at the last moment does not stop it, see Revocation. Reverts: DeviceNotEnrolled,
+    /// @dev One signed grant that is sent at the last moment does not stop it, two do, see Revocation; nothing stops
+    ///      `revoke`. Reverts: DeviceNotEnrolled,
     ///      CallerLacksPermission, DeadlinePassed, EpochStale, SeqStale, SignatureInvalid. A revoker that is a contract
     ///      answers through ERC-1271.
     function revokeWithSignature(Revocation calldata revocation, bytes calldata signature) external;

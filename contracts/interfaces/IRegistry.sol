@@ -15,7 +15,7 @@ interface IRegistry is IERC165 {
     /// @notice Only the governor of the fleet (for an account: the account itself) may do this.
     error CallerNotGovernor(address fleet, address caller);
 
-    /// @notice The caller neither governs the fleet nor has a role in it with this permission.
+    /// @notice The caller, or who signed in its place, neither governs the fleet nor has a role in it with this permission.
     error CallerLacksPermission(address fleet, address caller, uint32 permission);
 
     /// @notice The message was valid until `deadline` (Unix seconds) only: ask for a new signature.

@@ -107,8 +107,8 @@ interface IRoleRegistry is IRegistry {
     /// @notice Makes the roles of an account exactly these; 0 removes it from the fleet, whatever the window.
     /// @dev By the governor or an Admin. An Admin cannot touch an account that holds Admin in this epoch, even outside
     ///      its window and even itself, cannot give Admin, and cannot give anything for longer than it holds its own role.
-    ///      Reverts: CallerLacksPermission, IdReserved, RolesUnknown, WindowInvalid, AdminReserved, ExpiryBeyondCaller,
-    ///      RolesExclusive, RolesNotHeld (removing an account that is no member).
+    ///      Reverts: CallerLacksPermission, IdReserved, RolesUnknown, AdminReserved, RolesNotHeld (removing an account that
+    ///      is no member), WindowInvalid, ExpiryBeyondCaller, RolesExclusive.
     /// @param notBefore Unix seconds, the first moment the roles hold.
     /// @param expiry Unix seconds, the first moment they no longer hold; type(uint40).max means for ever.
     function setRoles(address fleet, address account, uint32 roles, uint40 notBefore, uint40 expiry) external;
@@ -124,10 +124,12 @@ interface IRoleRegistry is IRegistry {
 
     /// @notice Separates two duties for ever: from now on nobody is given both roles.
     /// @dev By the governor, who also sees to it that no own role permits what is separated. Who holds both already keeps
-    ///      them until they are set again: members cannot be listed on chain. Reverts: CallerNotGovernor, ExclusionInvalid, ExclusionExists.
+    ///      them until they are set again: members cannot be listed on chain. Grants are no roles: DataAccess does not
+    ///      ask for exclusions. Reverts: CallerNotGovernor, ExclusionInvalid, ExclusionExists.
     function declareExclusive(address fleet, uint8 roleA, uint8 roleB) external;
 
-    /// @notice Ends all roles of the fleet at once. Its own roles and exclusions stay defined.
+    /// @notice Ends all roles of the fleet at once. Its own roles and exclusions stay defined; grants that members gave, also to
+    ///         themselves, survive.
     /// @dev By the governor. Reverts: CallerNotGovernor.
     function revokeAllRoles(address fleet) external;
 

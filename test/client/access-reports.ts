@@ -4,43 +4,21 @@ import fc from "fast-check";
 
 import * as access from "../../client/access.js";
 import { FOREVER, ZERO_HASH } from "../../client/arguments.js";
-import { connectTouchstone, type Touchstone } from "../../client/connect.js";
 import { allPermissions, type Permission } from "../../client/enumerations.js";
 import { allPurposes, type Purpose } from "../../client/purposes.js";
 import * as roles from "../../client/roles.js";
 import * as devices from "../../client/devices.js";
 import { DataAccess__factory } from "../../typechain-types/index.js";
-import { anyBeginning, anyHistory, deployWorld, modelOf, take, type World } from "../support/access-histories.js";
 import { suspend } from "../support/access.js";
 import { DAY, ethers, loadFixture, networkHelpers, now } from "../support/chain.js";
 import type { Sent } from "../../client/transactions.js";
 import { errorOf } from "../support/errors.js";
+import { anySharingStep, deploySharingWorld, live, stateOf, type SharingWorld } from "../support/sharing-histories.js";
 import { deploySuite, type Suite } from "../support/suite.js";
 
 const PURPOSES: readonly Purpose[] = ["ServiceProvision", "TechnicalServiceProvision", 31];
 const HISTORIES = 6;
-
-interface Reported extends World {
-  touchstone: Touchstone;
-}
-
-/** The world of the random histories, and the client in the hands of nobody in particular. */
-async function reportedWorld(): Promise<Reported> {
-  const world = await deployWorld();
-  const anchors = await ethers.deployContract("DataAnchor", [world.roles, world.devices]);
-  const firmware = await ethers.deployContract("FirmwareRegistry", [world.roles]);
-  const touchstone = await connectTouchstone({
-    runner: ethers.provider,
-    addresses: {
-      RoleRegistry: await world.roles.getAddress(),
-      DeviceRegistry: await world.devices.getAddress(),
-      DataAccess: await world.access.getAddress(),
-      DataAnchor: await anchors.getAddress(),
-      FirmwareRegistry: await firmware.getAddress(),
-    },
-  });
-  return { ...world, touchstone };
-}
+const STEPS = { minLength: 26, maxLength: 42 };
 
 interface Asked {
   account: string;
@@ -49,7 +27,11 @@ interface Asked {
 }
 
 /** What the chain answers to many questions about a device, in one call. */
-async function answersOf({ access: contract }: World, device: string, questions: readonly Asked[]): Promise<boolean[]> {
+async function answersOf(
+  { access: contract }: SharingWorld,
+  device: string,
+  questions: readonly Asked[],
+): Promise<boolean[]> {
   const abi = DataAccess__factory.createInterface();
   const calls = questions.map(({ account, permissions, purpose }) => {
     const mask = permissions.reduce((bits, name) => bits | (1n << BigInt(allPermissions.indexOf(name))), 0n);
@@ -67,7 +49,7 @@ function sourcesFor({ holders }: access.AccessReport, account: string): access.A
 }
 
 /** Fails unless the chain allows exactly what the report lists. */
-async function expectTrue(world: Reported, report: access.AccessReport): Promise<void> {
+async function expectTrue(world: SharingWorld, report: access.AccessReport): Promise<void> {
   // A fleet handle would be allowed everything, but has no key to ask with.
   const accounts = world.accounts.filter((account) => account !== report.owner || account === report.governor);
   const single = accounts.flatMap((account) =>
@@ -107,13 +89,12 @@ describe("access.who", () => {
   it("lists exactly those whom the chain allows something, now, later and earlier, over random histories", async function () {
     this.timeout(120_000);
     await fc.assert(
-      fc.asyncProperty(anyBeginning, anyHistory, async (beginning, steps) => {
-        const world = await loadFixture(reportedWorld);
-        const { touchstone, keys } = world;
-        const model = modelOf(world);
-        for (const step of [...beginning, ...steps.map(([each]) => each)]) await take(world, model, step);
+      fc.asyncProperty(fc.array(anySharingStep, STEPS), async (steps) => {
+        const world = await loadFixture(deploySharingWorld);
+        const touchstone = world.as.stranger;
+        await live(world, steps);
         await networkHelpers.mine();
-        for (const { id: device } of keys) {
+        for (const device of (await stateOf(world)).devices()) {
           const report = await access.who({ touchstone, device });
           await expectTrue(world, report);
           for (const at of turnsOf(report).slice(0, 1)) {

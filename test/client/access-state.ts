@@ -5,7 +5,6 @@ import fc from "fast-check";
 import { AccessState, type AccessQuestion } from "../../client/access-state.js";
 import * as access from "../../client/access.js";
 import { accessReasons, allRoles, nameOf } from "../../client/enumerations.js";
-import { readEvents, type TouchstoneEvent } from "../../client/events.js";
 import { createP256Key } from "../../client/keys.js";
 import * as roles from "../../client/roles.js";
 import { REASON } from "../support/access.js";
@@ -17,7 +16,9 @@ import {
   anySharingQuestion,
   anySharingStep,
   deploySharingWorld,
+  eventsOf,
   sharingKinds,
+  stateOf,
   type SharingKind,
   type SharingQuestion,
   type SharingWorld,
@@ -326,18 +327,6 @@ async function handOverTwice({ roles, actors, fleet }: Suite): Promise<void> {
     await roles.connect(from).proposeGovernor(fleet, to);
     await roles.connect(to).acceptGovernor(fleet, true);
   }
-}
-
-async function eventsOf({ as }: Suite): Promise<TouchstoneEvent[]> {
-  const events: TouchstoneEvent[] = [];
-  for await (const event of readEvents({ touchstone: as.owner })) events.push(event);
-  return events;
-}
-
-async function stateOf(suite: Suite): Promise<AccessState> {
-  const state = new AccessState();
-  for (const event of await eventsOf(suite)) state.apply(event);
-  return state;
 }
 
 /** Asks chain and state the same in the same block, and returns the reasons given. */

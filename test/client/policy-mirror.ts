@@ -7,7 +7,6 @@ import fc from "fast-check";
 import { AccessState } from "../../client/access-state.js";
 import { accessReasons, nameOf, type GrantablePermission } from "../../client/enumerations.js";
 import { TouchstoneError } from "../../client/errors.js";
-import { readEvents, type TouchstoneEvent } from "../../client/events.js";
 import { createP256Key } from "../../client/keys.js";
 import {
   openPolicyMirror,
@@ -20,7 +19,14 @@ import { DAY, ethers, FOR_EVER, loadFixture, networkHelpers, now } from "../supp
 import { errorOf } from "../support/errors.js";
 import { enrollDevice, ROLE } from "../support/fleet.js";
 import { providerWith } from "../support/provider.js";
-import { act, anySharingQuestion, anySharingStep, deploySharingWorld } from "../support/sharing-histories.js";
+import {
+  act,
+  anySharingQuestion,
+  anySharingStep,
+  deploySharingWorld,
+  eventsOf,
+  stateOf,
+} from "../support/sharing-histories.js";
 import { deploySuite, type Suite } from "../support/suite.js";
 
 const { ReadLive, ReadHistory } = PERMISSION;
@@ -964,18 +970,6 @@ const YES: readonly string[] = ["Owner", "Grant", "Public", "Role"];
 async function sell({ devices, actors, p256Device }: Suite): Promise<void> {
   await devices.connect(actors.owner).proposeTransfer(p256Device.id, actors.stranger, FOR_EVER);
   await devices.connect(actors.stranger).acceptTransfer(p256Device.id, p256Device.publicKey);
-}
-
-async function eventsOf({ as }: Suite): Promise<TouchstoneEvent[]> {
-  const events: TouchstoneEvent[] = [];
-  for await (const event of readEvents({ touchstone: as.owner })) events.push(event);
-  return events;
-}
-
-async function stateOf(suite: Suite): Promise<AccessState> {
-  const state = new AccessState();
-  for (const event of await eventsOf(suite)) state.apply(event);
-  return state;
 }
 
 /** The states after this block and after each transaction since. */

@@ -6,16 +6,15 @@ import fc from "fast-check";
 
 import * as access from "../../client/access.js";
 import { FOREVER, ZERO_HASH } from "../../client/arguments.js";
-import { connectTouchstone, type Touchstone } from "../../client/connect.js";
 import * as devices from "../../client/devices.js";
 import * as roles from "../../client/roles.js";
 import { csvCell } from "../../client/sharing-history-files.js";
 import * as transfers from "../../client/transfers.js";
-import { anyBeginning, anyHistory, deployWorld, modelOf, take, type World } from "../support/access-histories.js";
 import { DAY, ethers, loadFixture, networkHelpers, now } from "../support/chain.js";
 import { errorOf } from "../support/errors.js";
 import { temporaryFolder } from "../support/folder.js";
 import { enrollDevice } from "../support/fleet.js";
+import { anySharingStep, deploySharingWorld, live, stateOf } from "../support/sharing-histories.js";
 import { deploySuite, type Suite } from "../support/suite.js";
 import { createP256Key } from "../../client/keys.js";
 
@@ -223,14 +222,13 @@ describe("access.history", () => {
     this.timeout(120_000);
     let standing = 0;
     await fc.assert(
-      fc.asyncProperty(anyBeginning, anyHistory, async (beginning, steps) => {
-        const world = await loadFixture(deployWorld);
-        const touchstone = await connected(world);
-        const model = modelOf(world);
-        for (const step of [...beginning, ...steps.map(([each]) => each)]) await take(world, model, step);
+      fc.asyncProperty(fc.array(anySharingStep, { minLength: 26, maxLength: 42 }), async (steps) => {
+        const world = await loadFixture(deploySharingWorld);
+        const touchstone = world.as.stranger;
+        await live(world, steps);
         await networkHelpers.mine();
         const time = await now();
-        for (const { id: device } of world.keys) {
+        for (const device of (await stateOf(world)).devices()) {
           const { entries } = await access.history({ touchstone, device });
           const epoch = await world.devices.epochOf(device);
           for (const subject of world.accounts.slice(0, 4)) {
@@ -258,21 +256,6 @@ describe("access.history", () => {
     expect(standing).to.be.greaterThan(0);
   });
 });
-
-async function connected(world: World): Promise<Touchstone> {
-  const anchors = await ethers.deployContract("DataAnchor", [world.roles, world.devices]);
-  const firmware = await ethers.deployContract("FirmwareRegistry", [world.roles]);
-  return connectTouchstone({
-    runner: ethers.provider,
-    addresses: {
-      RoleRegistry: await world.roles.getAddress(),
-      DeviceRegistry: await world.devices.getAddress(),
-      DataAccess: await world.access.getAddress(),
-      DataAnchor: await anchors.getAddress(),
-      FirmwareRegistry: await firmware.getAddress(),
-    },
-  });
-}
 
 describe("access.exportHistory", () => {
   const path = temporaryFolder();

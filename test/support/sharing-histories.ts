@@ -7,8 +7,8 @@ import type { HardhatEthersSigner } from "@nomicfoundation/hardhat-ethers/types"
 import { id, ZeroAddress, ZeroHash, type ContractTransactionResponse } from "ethers";
 import fc from "fast-check";
 
-import type { AccessState } from "../../client/access-state.js";
-import { eventsIn, type TouchstoneEvent } from "../../client/events.js";
+import { AccessState } from "../../client/access-state.js";
+import { eventsIn, readEvents, type TouchstoneEvent } from "../../client/events.js";
 import { accountKey, createP256Key, type Key } from "../../client/keys.js";
 import {
   dataGrantMessage,
@@ -148,6 +148,28 @@ export const anySharingQuestion: fc.Arbitrary<SharingQuestion> = fc.record({
     { weight: 1, arbitrary: fc.bigInt(32n, 255n) },
   ),
 });
+
+/** All that has happened so far. */
+export async function eventsOf({ as }: Suite): Promise<TouchstoneEvent[]> {
+  const events: TouchstoneEvent[] = [];
+  for await (const event of readEvents({ touchstone: as.owner })) events.push(event);
+  return events;
+}
+
+/** What the client makes of it. */
+export async function stateOf(suite: Suite): Promise<AccessState> {
+  const state = new AccessState();
+  for (const event of await eventsOf(suite)) state.apply(event);
+  return state;
+}
+
+/** Makes the steps on the chain, those that are not refused. */
+export async function live(world: SharingWorld, steps: readonly SharingStep[]): Promise<void> {
+  const state = await stateOf(world);
+  for (const step of steps) {
+    for (const event of (await act(world, state, step)) ?? []) state.apply(event);
+  }
+}
 
 /**
  * Makes the step on the chain.
