@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { AccessState } from "../../client/access-state.js";
 import { accessReasons, nameOf, type GrantablePermission } from "../../client/enumerations.js";
 import { TouchstoneError } from "../../client/errors.js";
+import type { TouchstoneEvent } from "../../client/events.js";
 import { createP256Key } from "../../client/keys.js";
 import {
   openPolicyMirror,
