@@ -11,7 +11,7 @@ import { chainTime } from "../client/transactions.js";
 import { jsonOf, parsePermissions, parsePurposes, parseTime, type TermsArguments } from "./support/access.js";
 import { requireConfirmation } from "./support/confirmation.js";
 import { outcomeOf, type Outcome } from "./support/outcome.js";
-import { withSender, type SenderPlace } from "./support/senders.js";
+import { withSigner, type SenderPlace } from "./support/signers.js";
 
 interface Arguments extends SenderPlace, Omit<TermsArguments, "termsHash"> {
   device: string;
@@ -23,7 +23,7 @@ interface Arguments extends SenderPlace, Omit<TermsArguments, "termsHash"> {
 const accessApprove: NewTaskActionFunction<Arguments> = (args, hre): Promise<Outcome> =>
   outcomeOf(async (signal) => {
     const subject = requireAddress("subject", args.subject);
-    await withSender(hre, args, async (touchstone) => {
+    await withSigner(hre, args, async (touchstone) => {
       const request = await openRequest({ touchstone, device: args.device, subject, signal });
       const less = lessOf(args, await chainTime(touchstone));
       const { permissions, purposes, notBefore, expiry, termsHash } = request;

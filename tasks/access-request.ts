@@ -3,7 +3,7 @@ import type { NewTaskActionFunction } from "hardhat/types/tasks";
 import { requestAccess } from "../client/access-requests.js";
 import { jsonOf, termsOf, type TermsArguments } from "./support/access.js";
 import { outcomeOf, type Outcome } from "./support/outcome.js";
-import { withSender, type SenderPlace } from "./support/senders.js";
+import { withSigner, type SenderPlace } from "./support/signers.js";
 
 interface Arguments extends SenderPlace, TermsArguments {
   device: string;
@@ -13,7 +13,7 @@ interface Arguments extends SenderPlace, TermsArguments {
 const accessRequest: NewTaskActionFunction<Arguments> = (args, hre): Promise<Outcome> =>
   outcomeOf(async (signal) => {
     const { device } = args;
-    await withSender(hre, args, async (touchstone) => {
+    await withSigner(hre, args, async (touchstone) => {
       const terms = await termsOf(touchstone, args);
       const { receipt } = await requestAccess({ touchstone, device, ...terms, signal });
       const { hash, blockNumber, from } = receipt;

@@ -3,7 +3,7 @@ import type { NewTaskActionFunction } from "hardhat/types/tasks";
 import { revoke } from "../client/grants.js";
 import { jsonOf } from "./support/access.js";
 import { outcomeOf, type Outcome } from "./support/outcome.js";
-import { withSender, type SenderPlace } from "./support/senders.js";
+import { withSigner, type SenderPlace } from "./support/signers.js";
 
 interface Arguments extends SenderPlace {
   device: string;
@@ -14,7 +14,7 @@ interface Arguments extends SenderPlace {
 const accessRevoke: NewTaskActionFunction<Arguments> = (args, hre): Promise<Outcome> =>
   outcomeOf(async (signal) => {
     const { device, subject } = args;
-    await withSender(hre, args, async (touchstone) => {
+    await withSigner(hre, args, async (touchstone) => {
       const { receipt } = await revoke({ touchstone, device, subject, signal });
       const { hash, blockNumber } = receipt;
       console.log(

@@ -119,8 +119,8 @@ function reading(name: string, description: string) {
 
 function sending(name: string, description: string) {
   return reading(name, description).addOption({
-    name: "account",
-    description: "The account that sends; the first of the network unless given",
+    name: "from",
+    description: "The account that sends; the network's first unless given",
     ...text,
   });
 }

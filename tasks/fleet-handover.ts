@@ -31,6 +31,10 @@ const fleetHandover: NewTaskActionFunction<Arguments> = (args, hre): Promise<Out
         console.log(`owners    ${threshold} of ${owners.length}: ${owners.join(", ")}`);
       }
       console.log(`It must send ${accept.data} to ${accept.to}.`);
+      if (governor.kind === "Account") {
+        const flag = keepRoles ? " --keep-roles" : "";
+        console.log(`With its key: npx hardhat fleet accept --fleet ${fleet} --from ${to}${flag}`);
+      }
       if (file === undefined || path === undefined) return;
       await writeSafeTransactions({ path, file, signal });
       console.log(`${path}: import it in the Transaction Builder of the Safe.`);

@@ -1,7 +1,7 @@
 import type { NewTaskActionFunction } from "hardhat/types/tasks";
 
-import { TouchstoneError } from "../client/errors.js";
 import { applyTeam, planTeam, readTeam } from "../client/teams.js";
+import { requireConfirmation } from "./support/confirmation.js";
 import { outcomeOf, type Outcome } from "./support/outcome.js";
 import { withSigner, type SenderPlace } from "./support/signers.js";
 import { planAsText } from "./support/teams.js";
@@ -21,10 +21,7 @@ const teamApply: NewTaskActionFunction<Arguments> = (args, hre): Promise<Outcome
       const plan = await planTeam({ ...wanted, ...(args.fleet !== undefined && { fleet: args.fleet }) });
       console.log(planAsText(plan, team).join("\n"));
       if (plan.steps.length > 0 && plan.obstacles.length === 0 && !args.yes) {
-        const answer = await hre.interruptions.requestInput("team apply", `Send it as ${plan.by}? Type yes`);
-        if (answer.trim().toLowerCase() !== "yes") {
-          throw new TouchstoneError("CANCELLED", "Nothing was sent.");
-        }
+        await requireConfirmation(hre, { question: `This is sent as ${plan.by}.`, isAgreed: false });
       }
       const { transactions } = await applyTeam({
         touchstone,

@@ -44,7 +44,7 @@ describe("npx hardhat access", () => {
   function give(options: Record<string, unknown> = {}): Promise<TaskOutcome> {
     const { owner, subject } = suite.actors;
     const terms = { permissions: "ReadLive,ReadHistory", purposes: "CustomerCare", expiry: "30d" };
-    return run("grant", { subject: subject.address, account: owner.address, ...terms, ...options });
+    return run("grant", { subject: subject.address, from: owner.address, ...terms, ...options });
   }
 
   describe("grant and revoke", () => {
@@ -74,10 +74,10 @@ describe("npx hardhat access", () => {
       const ends = BigInt(printed.expiry as string) - 30n * DAY;
       expect(ends >= start && ends <= (await now())).to.equal(true);
 
-      const revoked = await run("revoke", { subject: actors.subject.address, account: actors.owner.address });
+      const revoked = await run("revoke", { subject: actors.subject.address, from: actors.owner.address });
       expect(revoked.out).to.match(new RegExp(`^Revoked from ${actors.subject.address} in `));
       expect((await access.grantOf(of)).permissions).to.deep.equal([]);
-      const again = await run("revoke", { subject: actors.subject.address, account: actors.owner.address, json: true });
+      const again = await run("revoke", { subject: actors.subject.address, from: actors.owner.address, json: true });
       expect(JSON.parse(again.out)).to.have.keys(["device", "subject", "transactionHash", "block"]);
     });
 
@@ -95,10 +95,10 @@ describe("npx hardhat access", () => {
         [{ notBefore: "2027-01-31T18:00" }, 'INVALID_ARGUMENT: --not-before: "2027-01-31T18:00" is no time'],
         [{ termsHash: "0x12" }, "INVALID_ARGUMENT: termsHash: "],
         [{ subject: "0x12" }, "INVALID_ARGUMENT: subject: "],
-        [{ account: "0x12" }, "INVALID_ARGUMENT: --account: "],
-        [{ account: `0x${"77".repeat(20)}` }, "RUNNER_READ_ONLY: The network has no account 0x7777"],
+        [{ from: "0x12" }, "INVALID_ARGUMENT: --from: "],
+        [{ from: `0x${"77".repeat(20)}` }, "RUNNER_READ_ONLY: The network cannot sign for 0x7777"],
         [{ permissions: "Share" }, "CONTRACT_REVERTED: "],
-        [{ account: actors.stranger.address }, "CONTRACT_REVERTED: "],
+        [{ from: actors.stranger.address }, "CONTRACT_REVERTED: "],
         [{ rpc: `${server.url},${server.url}` }, "INVALID_ARGUMENT: --rpc: "],
       ];
       for (const [options, words] of wrong) {
@@ -214,7 +214,7 @@ describe("npx hardhat access", () => {
   describe("request and approve", () => {
     async function ask(): Promise<TaskOutcome> {
       const terms = { permissions: "ReadLive,ReadHistory", purposes: "CustomerCare", expiry: "30d" };
-      return run("request", { account: suite.actors.subject.address, ...terms });
+      return run("request", { from: suite.actors.subject.address, ...terms });
     }
 
     it("grant what was asked for, once it was read and agreed to", async () => {
@@ -222,7 +222,7 @@ describe("npx hardhat access", () => {
       const { success, out } = await ask();
       expect(success).to.equal(true);
       expect(out).to.match(new RegExp(`^Requested by ${actors.subject.address} in 0x[0-9a-f]{64}, block \\d+\\. `));
-      const answer = { subject: actors.subject.address, account: actors.owner.address };
+      const answer = { subject: actors.subject.address, from: actors.owner.address };
       const approved = await run("approve", { ...answer, yes: true, permissions: "ReadLive" });
       expect({ success: approved.success, error: approved.error }).to.deep.equal({ success: true, error: "" });
       const [sentence, done, ...more] = approved.out.split("\n");
@@ -246,7 +246,7 @@ describe("npx hardhat access", () => {
     it("grant no more than was asked for", async () => {
       const { actors } = suite;
       await ask();
-      const answer = { subject: actors.subject.address, account: actors.owner.address, yes: true };
+      const answer = { subject: actors.subject.address, from: actors.owner.address, yes: true };
       for (const more of [{ permissions: "ReadLive,Command" }, { purposes: "Marketing" }, { expiry: "31d" }]) {
         const { success, error } = await run("approve", { ...answer, ...more });
         expect(success).to.equal(false);
@@ -258,7 +258,7 @@ describe("npx hardhat access", () => {
       const { actors, p256Device, as } = suite;
       await ask();
       const block = await ethers.provider.getBlockNumber();
-      const answer = { subject: actors.subject.address, account: actors.owner.address };
+      const answer = { subject: actors.subject.address, from: actors.owner.address };
       const args = {
         ...{
           device: p256Device.id,
@@ -307,7 +307,7 @@ describe("npx hardhat access", () => {
     it("tells a device's and an account's, and writes them into files", async () => {
       const { actors, p256Device } = suite;
       await give();
-      await run("revoke", { subject: actors.subject.address, account: actors.owner.address });
+      await run("revoke", { subject: actors.subject.address, from: actors.owner.address });
       const device = await runTask(["access", "history"], { id: p256Device.id, ...place() });
       expect({ success: device.success, error: device.error }).to.deep.equal({ success: true, error: "" });
       const kinds = device.out.split("\n").map((line) => line.split(/ +/)[1]);

@@ -128,11 +128,23 @@ describe("npx hardhat team and fleet", () => {
         deployment: path("31337.json"),
       };
       type Args = Parameters<typeof teamApply>[0];
-      const refused = await runAction(teamApply, args as Args, environment);
-      expect([refused.success, refused.error]).to.deep.equal([false, "CANCELLED: Nothing was sent."]);
-      expect(asked).to.deep.equal([`Send it as ${actors.owner.address}? Type yes`]);
-      expect(await ethers.provider.getBlockNumber()).to.equal(block);
-      expect((await runAction(teamApply, args as Args, environment)).success).to.equal(true);
+      const { isTTY } = process.stdin;
+      try {
+        process.stdin.isTTY = false;
+        const silent = await runAction(teamApply, args as Args, environment);
+        expect(silent.out, "it is shown what would be done").to.contain("  define  Map reader: ReadLocation");
+        expect(silent.error).to.match(/^CONFIRMATION_MISSING: There is no terminal/);
+        expect(asked).to.deep.equal([]);
+        process.stdin.isTTY = true;
+        const refused = await runAction(teamApply, args as Args, environment);
+        const error = "CONFIRMATION_MISSING: This was not agreed to: nothing was sent.";
+        expect([refused.success, refused.error]).to.deep.equal([false, error]);
+        expect(asked).to.deep.equal([`This is sent as ${actors.owner.address}. Type yes to agree`]);
+        expect(await ethers.provider.getBlockNumber()).to.equal(block);
+        expect((await runAction(teamApply, args as Args, environment)).success).to.equal(true);
+      } finally {
+        process.stdin.isTTY = isTTY;
+      }
       const { members } = await roles.members({ touchstone: as.owner, fleet });
       expect(members.some(({ account }) => account === actors.stranger.address)).to.equal(true);
     });
@@ -304,6 +316,8 @@ describe("npx hardhat team and fleet", () => {
       const offered = await run(["fleet", "handover"], { from: actors.stranger.address, fleet, to, keepRoles: true });
       expect(offered).to.deep.include({ success: true, error: "" });
       expect(offered.out).to.contain(`offered   ${fleet}\nto        ${to}\nIt must send 0x`);
+      const advice = `With its key: npx hardhat fleet accept --fleet ${fleet} --from ${to} --keep-roles`;
+      expect(offered.out.split("\n").at(-1)).to.equal(advice);
       const accepted = await run(["fleet", "accept"], { from: to, fleet, keepRoles: true });
       expect(accepted.out).to.equal(`fleet     ${fleet}\ngovernor  ${to}`);
       expect((await roles.getFleet({ touchstone: as.owner, fleet })).governor).to.equal(to);
