@@ -5,11 +5,14 @@ import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 
 import { expect } from "chai";
+import hre from "hardhat";
+import { ArgumentType } from "hardhat/types/arguments";
 
 import * as access from "../client/access.js";
 import { isYes } from "../client/access-state.js";
 import { accessReasons, allPermissions, allRoles, namesIn } from "../client/enumerations.js";
 import { TouchstoneError } from "../client/errors.js";
+import { parseTeam } from "../client/team-files.js";
 import { openPolicyMirror } from "../client/policy-mirror.js";
 import { allPurposes, purposeIri, purposeTerms } from "../client/purposes.js";
 
@@ -103,6 +106,39 @@ describe("docs/access.md", () => {
     const rows = tableAfter("### Why the answer is no");
     expect(rows.map(([name]) => namesOf(name)[0])).to.deep.equal(accessReasons.filter((reason) => !isYes(reason)));
     expect(Object.keys(REASON)).to.deep.equal([...accessReasons]);
+  });
+
+  it("has no command but of tasks and options that there are", () => {
+    // Comments of the shell are none of a command.
+    const commands = [...page.matchAll(/npx hardhat ((?:access|team|fleet) [^`\n#]*)/g)].map(([, words = ""]) =>
+      words.trim().split(/\s+/),
+    );
+    expect(commands.length).to.be.greaterThan(20);
+    for (const words of commands) {
+      const { options, positionalArguments } = hre.tasks.getTask(words.slice(0, 2));
+      const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+      const flags = new Map([...options.values()].map(({ name, type }) => [`--${kebab(name)}`, type]));
+      let given = 0;
+      for (let place = 2; place < words.length; place++) {
+        const word = words[place] ?? "";
+        if (word === "…") given = positionalArguments.length;
+        else if (!word.startsWith("--")) given++;
+        else if (word === "--network") place++;
+        else {
+          expect([...flags.keys()], words.join(" ")).to.include(word);
+          if (flags.get(word) !== ArgumentType.FLAG) place++;
+        }
+      }
+      // A command is named alone in a sentence, or whole.
+      if (words.length > 2) expect(given, words.join(" ")).to.equal(positionalArguments.length);
+    }
+  });
+
+  it("has a team file that is one", () => {
+    const [, text = ""] = /<!-- team file: read by the tests -->\n\n```json\n([^]*?)```/.exec(page) ?? [];
+    const { fleet, roles, exclusions, members } = parseTeam(text);
+    expect(fleet).to.match(/^0x/);
+    expect([roles.length, exclusions.length, members.length]).to.deep.equal([1, 1, 2]);
   });
 
   it("has every function that changes something, in the tables of who may call what", async () => {
