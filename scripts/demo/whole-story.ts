@@ -362,7 +362,7 @@ async function attackAccess(stage: Stage, { sensor }: EnrolledFleet): Promise<vo
   const device = sensor.id;
   const subject = reader.account.address;
   const location = { device, permissions: ["ReadLocation"], purposes: [RESEARCH], expiry: 2n ** 40n - 1n } as const;
-  await story.attack("a stranger granting", "CallerNotGovernor", () =>
+  await story.attack("a stranger granting", "CallerLacksPermission", () =>
     access.grant({ touchstone: attacker.touchstone, ...location, subject: attacker.account.address }),
   );
   await story.question("a grant wider than the device's own policy, by its owner", async () => {

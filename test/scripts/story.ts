@@ -1,7 +1,10 @@
 import { expect } from "chai";
+import { network } from "hardhat";
 
 import { TouchstoneError } from "../../client/index.js";
 import { Story } from "../../scripts/demo/story.js";
+import { tellWholeStory } from "../../scripts/demo/whole-story.js";
+import { temporaryFolder } from "../support/folder.js";
 
 const refuse = () => Promise.reject(new TouchstoneError("FIRMWARE_REFUSED", "no"));
 
@@ -21,6 +24,20 @@ async function endOf(tell: () => unknown): Promise<string> {
 }
 
 describe("the demo's story", () => {
+  const path = temporaryFolder();
+
+  it("is told to its end, each attack refused for the reason that it says", async () => {
+    const { story, lines } = newStory();
+    const connection = await network.create();
+    try {
+      await tellWholeStory({ story, connection, folder: path(".") });
+      story.end();
+    } finally {
+      await connection.close();
+    }
+    expect(lines.at(-1)).to.equal("\ndemo: 8 steps, 10 attacks refused");
+  });
+
   it("counts its steps and the attacks that were refused", async () => {
     const { story, lines } = newStory();
     await story.step("first", async () => {
