@@ -96,6 +96,8 @@ export async function newGrant(
 /**
  * Has the grantor sign. Let it read `sentenceOf` before.
  *
+ * @param options.grant As newGrant makes it. One with an epoch or a seq that the chain has not reached is refused, as the next
+ *        revokes would not end it.
  * @param options.by The grantor's signer, or its signature: of a grantor that is a contract (ERC-1271) what it takes.
  * @throws TouchstoneError INVALID_ARGUMENT; SIGNATURE_INVALID, SIGNING_FAILED, CANCELLED.
  */
@@ -106,6 +108,7 @@ export async function signGrant(options: {
 }): Promise<SignedGrant> {
   const { touchstone, by } = options;
   const grant = checkedGrant(options.grant);
+  await requireReached(touchstone, grant);
   const message = dataGrantMessage(touchstone.domains.DataAccess, grant);
   return { ...placeOf(touchstone), grant, signature: await signatureOf(touchstone, grant.grantor, message, by) };
 }
@@ -219,6 +222,26 @@ export async function revokeWithSignature(options: SendOptions & { signed: Signe
 }
 
 // ------------------------------------------------------------------ arguments
+
+/** No sentence says these numbers: who signs one that is still to come keeps a grant alive beyond the revokes until then. */
+async function requireReached(touchstone: Touchstone, { device, subject, epoch, seq }: DataGrant): Promise<void> {
+  const [current, stored] = await Promise.all([
+    ask(() => touchstone.deviceRegistry.epochOf(device)),
+    ask(() => touchstone.dataAccess.grantOf(device, subject)),
+  ]);
+  for (const [argument, value, reached] of [
+    ["epoch", epoch, current],
+    ["seq", seq, stored.seq],
+  ] as const) {
+    if (value <= reached) continue;
+    throw new TouchstoneError(
+      "INVALID_ARGUMENT",
+      `grant.${argument}: ${value} is ahead of the chain, which is at ${reached}, so that a revoke would not end this grant: make ` +
+        "it anew with newGrant.",
+      { details: { argument: `grant.${argument}`, value, reached } },
+    );
+  }
+}
 
 function placeOf({ chainId, addresses }: Touchstone): MessagePlace {
   return { chainId, contract: addresses.DataAccess };

@@ -84,6 +84,22 @@ describe("access.newGrant, signGrant and grantWithSignature", () => {
     expect((await access.newGrant({ touchstone, ...terms })).seq).to.equal(1n);
   });
 
+  it("sign no grant that the next revokes or the next owner would leave alive", async () => {
+    const { touchstone, owner, other, id, terms } = await loadFixture(deploySharing);
+    const grant = await access.newGrant({ touchstone, ...terms });
+    for (const [argument, value, reached] of [
+      ["seq", 1n, 0n],
+      ["epoch", 2n, 1n],
+    ] as const) {
+      const ahead = { ...grant, [argument]: value };
+      const error = await errorOf("INVALID_ARGUMENT", () => access.signGrant({ touchstone, grant: ahead, by: owner }));
+      expect(error.details).to.deep.equal({ argument: `grant.${argument}`, value, reached });
+    }
+    await access.revoke({ touchstone, device: id, subject: other.address });
+    // What the chain has passed is of no use, and does no harm.
+    expect((await access.signGrant({ touchstone, grant, by: owner })).grant.seq).to.equal(0n);
+  });
+
   it("give what a member with Share signed, and name it", async () => {
     const { touchstone, asRelayer, owner, relayer, accountDevice, id, terms } = await loadFixture(deploySharing);
     const [, , , , , member] = await ethers.getSigners();
