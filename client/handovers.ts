@@ -1,9 +1,9 @@
-import { Interface } from "ethers";
+import { Interface, ZeroAddress } from "ethers";
 
 import { requireAddress } from "./arguments.js";
 import type { Touchstone } from "./connect.js";
 import { TouchstoneError } from "./errors.js";
-import { decodeRevert, toTouchstoneError } from "./reverts.js";
+import { ask, decodeRevert, toTouchstoneError } from "./reverts.js";
 import { safeTransactions, type SafeTransactionFile } from "./safe-files.js";
 import { send, type SendOptions, type Sent } from "./transactions.js";
 
@@ -35,7 +35,7 @@ export type ExpectedContract = "safe" | "other";
  * @param options.contract "safe" refuses all but a Safe; "other" takes any contract, of which nobody knows whether it can act.
  * @returns `accept`, the transaction that the new governor must send, and `file` for the owners of a Safe to import.
  * @throws TouchstoneError GOVERNOR_UNFIT with `details.reason` NoContract (a Safe on another chain has no code here), NoSafe,
- *         NoThreshold, Itself; all that send throws.
+ *         NoThreshold, Itself, Nobody, Handle; all that send throws.
  */
 export async function handover(
   options: SendOptions & { fleet: string; to: string; keepRoles: boolean; contract?: ExpectedContract },
@@ -47,6 +47,7 @@ export async function handover(
   const to = requireAddress("to", options.to);
   if (to === fleet)
     throw unfit(to, "Itself", `${to} is the fleet itself, which has no key: offer it to who should govern it.`);
+  await requireSomebody(touchstone, to);
   const governor = await inspectGovernor({ touchstone, account: to, ...(contract && { contract }) });
   const sent = await send(options, () => touchstone.roleRegistry.proposeGovernor.populateTransaction(fleet, to));
   const accept = await touchstone.roleRegistry.acceptGovernor.populateTransaction(fleet, keepRoles);
@@ -63,6 +64,24 @@ export async function handover(
         })
       : undefined;
   return { ...sent, governor, accept: { to: accept.to, data: accept.data }, file };
+}
+
+/** Offered to nobody, a fleet would lose the offer that stands; a handle has no key to accept with. */
+async function requireSomebody(touchstone: Touchstone, to: string): Promise<void> {
+  if (to === ZeroAddress) {
+    throw unfit(
+      to,
+      "Nobody",
+      `${to} is nobody: offer the fleet to who should govern it, or use cancelProposal to withdraw an offer.`,
+    );
+  }
+  const governor = await ask(() => touchstone.roleRegistry.governorOf(to));
+  if (governor === to) return;
+  throw unfit(
+    to,
+    "Handle",
+    `${to} is a fleet itself, which has no key: offer it to an account, such as its governor, ${governor}.`,
+  );
 }
 
 const safeAbi = new Interface([

@@ -162,6 +162,23 @@ describe("roles.handover", () => {
     expect((await roles.getFleet({ touchstone, fleet })).pendingGovernor).to.equal(undefined);
   });
 
+  it("refuses nobody, which would withdraw what was offered, and another fleet", async () => {
+    const { touchstone, fleet, actors } = await loadFixture(deployWithSafe);
+    const newGovernor = actors.relayer.address;
+    await roles.proposeGovernor({ touchstone, fleet, newGovernor });
+    const { fleet: handle } = await roles.createFleet({ touchstone });
+    for (const [to, reason] of [
+      [ethers.ZeroAddress, "Nobody"],
+      [handle, "Handle"],
+    ] as const) {
+      const error = await errorUnsent("GOVERNOR_UNFIT", () =>
+        roles.handover({ touchstone, fleet, to, keepRoles: true }),
+      );
+      expect(error.details).to.deep.equal({ account: to, reason });
+    }
+    expect((await roles.getFleet({ touchstone, fleet })).pendingGovernor).to.equal(newGovernor);
+  });
+
   it("refuses the fleet itself, what is no account, and whoever does not govern", async () => {
     const { touchstone, fleet, safe, as } = await loadFixture(deployWithSafe);
     const error = await errorUnsent("GOVERNOR_UNFIT", () =>
