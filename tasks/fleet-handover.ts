@@ -18,8 +18,8 @@ const fleetHandover: NewTaskActionFunction<Arguments> = (args, hre): Promise<Out
   outcomeOf(async (signal) => {
     const fleet = requireOption("fleet", args.fleet);
     const to = requireOption("to", args.to);
-    const contract = contractIn(args.contract);
     const { keepRoles, safe: path } = args;
+    const contract = contractIn(args.contract, path);
     await withSigner(hre, args, async (touchstone) => {
       const offer = { touchstone, fleet, to, keepRoles, signal, ...(contract && { contract }) };
       const { governor, accept, file } = await handover(offer);
@@ -43,13 +43,15 @@ const fleetHandover: NewTaskActionFunction<Arguments> = (args, hre): Promise<Out
 
 export default fleetHandover;
 
-function contractIn(value: string | undefined): ExpectedContract | undefined {
-  if (value === undefined || value === "safe" || value === "other") return value;
+/** Who wants a file for a Safe's owners says that it is a Safe: to any other nothing is offered. */
+function contractIn(value: string | undefined, path: string | undefined): ExpectedContract | undefined {
+  if (path !== undefined && (value ?? "safe") === "safe") return "safe";
+  if (path === undefined && (value === undefined || value === "safe" || value === "other")) return value;
   throw new TouchstoneError(
     "INVALID_ARGUMENT",
-    `--contract: "${value}" is unknown: give safe or other, or leave it out.`,
-    {
-      details: { contract: value },
-    },
+    value === "other"
+      ? "--safe: only the owners of a Safe import such a file: leave it out, or give --contract safe."
+      : `--contract: "${value ?? ""}" is unknown: give safe or other, or leave it out.`,
+    { details: { contract: value, safe: path } },
   );
 }

@@ -355,7 +355,36 @@ describe("npx hardhat team and fleet", () => {
       const planned = await plan({ safe: path("setup.json") });
       expect(planned.out).to.contain(`sender    ${safe.address}`).and.contain("import it in the Transaction Builder");
       await send("setup.json");
-      expect((await plan()).out).to.contain("nothing to do");
+      const done = await plan({ safe: path("none.json") });
+      expect(done).to.deep.include({ success: true, error: "" });
+      expect(done.out).to.contain("nothing to do").and.not.contain("none.json");
+    });
+
+    it("gives a Safe a file for each transaction of a team that does not fit into one", async () => {
+      const members = Array.from({ length: 260 }, (_, place) => ({
+        account: ethers.getAddress(ethers.toBeHex(2n ** 150n + BigInt(place), 20)),
+        roles: ["Gateway"],
+      }));
+      await writeTeamFile(members);
+      const { success, out, error } = await plan({ safe: path("big.json") });
+      expect({ success, error }).to.deep.equal({ success: true, error: "" });
+      const parts = [path("big.json"), path("big-2.json")];
+      for (const [place, part] of parts.entries()) {
+        const file = JSON.parse(await readFile(part, "utf8")) as roles.SafeTransactionFile;
+        expect(file.transactions).to.have.length(1);
+        expect(file.meta.name).to.equal(`Set up a team, part ${place + 1} of 2`);
+        expect(out).to.contain(`${part}: import it in the Transaction Builder`);
+      }
+    });
+
+    it("is offered to nobody but a Safe where a file for a Safe is wanted", async () => {
+      const { actors, as, fleet } = suite;
+      const options = { from: actors.owner.address, fleet, to: actors.relayer.address, safe: path("accept.json") };
+      const account = await run(["fleet", "handover"], options);
+      expect(account.error).to.match(/^GOVERNOR_UNFIT: .* is no contract/);
+      const other = await run(["fleet", "handover"], { ...options, contract: "other" });
+      expect(other.error).to.match(/^INVALID_ARGUMENT: --safe: /);
+      expect((await roles.getFleet({ touchstone: as.owner, fleet })).pendingGovernor).to.equal(undefined);
     });
 
     it("is not handed to what cannot act, and options that mean nothing are refused", async () => {
