@@ -104,6 +104,10 @@ const LONGEST_NAME = 48;
 const PLAIN = /^[\p{L}\p{N}\p{M} .,&+'()/_@#-]$/u;
 const INVISIBLE = /^\p{Default_Ignorable_Code_Point}$/u;
 const MARK = /^\p{M}$/u;
+/** What a mark can stand on: over a blank, some look like quotes. */
+const MARKED = /^[\p{L}\p{N}\p{M}]$/u;
+/** Letters that look like a quote, which would seem to end the name: U+02BA, U+02EE. */
+const QUOTE_LIKE = /^[\u02ba\u02ee]$/u;
 /** What is written from right to left turns the signs around it, too, unless it is isolated. */
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 
@@ -127,11 +131,12 @@ function plain(name: string): string {
   const characters = Array.from(name.normalize("NFC").trim());
   let text = "";
   for (const [place, character] of characters.entries()) {
-    const isPlain = PLAIN.test(character) && !INVISIBLE.test(character);
+    const isPlain = PLAIN.test(character) && !INVISIBLE.test(character) && !QUOTE_LIKE.test(character);
     // Marks pile up, and could cover other lines.
     const before = characters.slice(Math.max(0, place - 2), place);
     const isPiled =
-      MARK.test(character) && (place === 0 || (before.length === 2 && before.every((each) => MARK.test(each))));
+      MARK.test(character) &&
+      (!MARKED.test(before.at(-1) ?? "") || (before.length === 2 && before.every((each) => MARK.test(each))));
     const next = isPlain && !isPiled ? character : `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
     if (text.length + next.length > LONGEST_NAME) {
       text += "…";

@@ -98,6 +98,8 @@ describe("access.sentenceOf", () => {
       ["\u3164\u115f", "\\u{3164}\\u{115f}"],
       ["a\u00a0b", "a\\u{a0}b"],
       ["“fine”", "\\u{201c}fine\\u{201d}"],
+      ["x\u02ba), y\u02ee", "x\\u{2ba}), y\\u{2ee}"],
+      ["x \u030e) .\u030b", "x \\u{30e}) .\\u{30b}"],
       ["back\\u{41}", "back\\u{5c}u\\u{7b}41\\u{7d}"],
       ["<b>bold</b>", "\\u{3c}b\\u{3e}bold\\u{3c}/b\\u{3e}"],
       [`really ${GRANTOR.slice(0, 20)}`, `really \\u{30}x${"1".repeat(18)}`],
