@@ -2,7 +2,7 @@ import { requireAddress } from "./arguments.js";
 import type { Touchstone } from "./connect.js";
 import { namesIn, type GrantablePermission } from "./enumerations.js";
 import { TouchstoneError } from "./errors.js";
-import { readEvents, type Cursor, type ReadRange, type TouchstoneEvent, type TouchstoneEventNamed } from "./events.js";
+import { readEvents, type Cursor, type ReadRange, type TouchstoneEventNamed } from "./events.js";
 import { checkedTerms, grantablePermissions, type GrantTerms } from "./grant-terms.js";
 import { grant, grantInWord, type Grant } from "./grants.js";
 import { allPurposes, type Purpose } from "./purposes.js";
@@ -89,13 +89,39 @@ export async function readRequests(
   const { touchstone } = options;
   const subject = options.subject === undefined ? undefined : requireAddress("subject", options.subject);
   const requests: ReadRequest[] = [];
+  // Anyone can ask: looking at each request for each event would let a stranger make this take for ever.
+  const byDevice = new Map<string, ReadRequest[]>();
+  const byPair = new Map<string, ReadRequest[]>();
   const contracts = ["DeviceRegistry", "DataAccess"] as const;
   for await (const event of readEvents({ ...options, contracts })) {
-    if (event.name === "AccessRequested") {
-      if (subject !== undefined && event.args.subject !== subject) continue;
-      requests.push({ ...requestIn(event), answer: undefined, stale: undefined });
-    } else {
-      for (const request of requests) follow(request, event);
+    switch (event.name) {
+      case "AccessRequested": {
+        if (subject !== undefined && event.args.subject !== subject) break;
+        const request: ReadRequest = { ...requestIn(event), answer: undefined, stale: undefined };
+        requests.push(request);
+        listed(byDevice, request.device).push(request);
+        listed(byPair, pairOf(request)).push(request);
+        break;
+      }
+      case "AccessGranted": {
+        const waiting = listed(byPair, pairOf(event.args));
+        for (const request of waiting) request.answer = answerIn(request, event);
+        byPair.set(
+          pairOf(event.args),
+          waiting.filter(({ answer }) => answer === undefined),
+        );
+        break;
+      }
+      case "DeviceTransferred":
+      case "DeviceRetired": {
+        const reason = event.name === "DeviceRetired" ? "DeviceRetired" : "DeviceSold";
+        for (const request of listed(byDevice, event.args.device)) request.stale = reason;
+        byDevice.delete(event.args.device);
+        break;
+      }
+      default:
+        // Nothing else answers a request, or ends it.
+        break;
     }
   }
   const now = await chainTime(touchstone);
@@ -239,12 +265,15 @@ function contentOf(request: AccessRequest): string {
   return [device, subject, ...checkedTerms(request), block, logIndex, transactionHash].join(" ").toLowerCase();
 }
 
-/** Lets a later event of the request's device count. */
-function follow(request: ReadRequest, event: TouchstoneEvent): void {
-  if (event.name === "DeviceTransferred" && event.args.device === request.device) request.stale ??= "DeviceSold";
-  if (event.name === "DeviceRetired" && event.args.device === request.device) request.stale ??= "DeviceRetired";
-  if (event.name !== "AccessGranted" || event.args.device !== request.device) return;
-  if (event.args.subject === request.subject) request.answer ??= answerIn(request, event);
+function pairOf({ device, subject }: { device: string; subject: string }): string {
+  return `${device}/${subject}`;
+}
+
+/** The list under a key, which begins empty. */
+function listed(lists: Map<string, ReadRequest[]>, key: string): ReadRequest[] {
+  const list = lists.get(key) ?? [];
+  lists.set(key, list);
+  return list;
 }
 
 /** Undefined for a grant of something else, or of more. */

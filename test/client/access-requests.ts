@@ -13,6 +13,7 @@ import { allPurposes, type Purpose } from "../../client/purposes.js";
 import * as transfers from "../../client/transfers.js";
 import { ethers, loadFixture, networkHelpers, now } from "../support/chain.js";
 import { errorOf } from "../support/errors.js";
+import { providerWith } from "../support/provider.js";
 import { errorUnsent, refusedAs } from "../support/refusals.js";
 import { deployTouchstone, type Deployed } from "../support/touchstone.js";
 
@@ -161,6 +162,26 @@ describe("access.requestAccess and access.readRequests", () => {
     expect((await staleOf()).at(-1)).to.equal(undefined);
     await networkHelpers.time.increaseTo(terms.expiry + 60n);
     expect((await staleOf()).at(-1)).to.equal("Expired");
+  });
+
+  it("are each answered by the grant of their own, where there are many", async () => {
+    const { touchstone, id, terms } = await loadFixture(deployAsked);
+    const address = touchstone.addresses.DataAccess;
+    await access.grant({ touchstone, device: id, subject: touchstone.addresses.DataAnchor, ...terms });
+    const [asked, given] = await ethers.provider.getLogs({ address, fromBlock: 0 });
+    const many = 300;
+    const subjects = Array.from({ length: many }, (_, place) => ethers.toBeHex(2n ** 150n + BigInt(place), 32));
+    // The last one who asks is the first who is answered; the first ones are not.
+    const logs = [...subjects, ...subjects.toReversed().slice(0, 200)].map((subject, index) => {
+      const log = index < many ? asked! : given!;
+      return { ...log, topics: log.topics.with(2, subject), index };
+    });
+    const reader = touchstone.connect(providerWith({ getLogs: () => Promise.resolve(logs as never) }));
+    const requests = await access.readRequests({ touchstone: reader });
+    expect(requests.map(({ answer }) => answer?.answeredAt.logIndex)).to.deep.equal([
+      ...Array<undefined>(100).fill(undefined),
+      ...Array.from({ length: 200 }, (_, place) => many + 199 - place),
+    ]);
   });
 
   it("refuse what cannot be asked", async () => {
