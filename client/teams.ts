@@ -545,9 +545,12 @@ export async function exportTeam(options: {
   const { names, ...asked } = options;
   const present = await members(asked);
   const holders = present.members.filter(isHolder);
-  const held = holders.flatMap(({ roles }) => roles).filter((role) => typeof role === "number");
-  const defined = present.roles.filter(({ role, permissions }) => permissions.length > 0 || held.includes(role));
-  const undefinedYet = [...new Set(held)].filter((role) => !defined.some((other) => other.role === role));
+  // A file must define every role that it names, even one that permits nothing.
+  const named = [...holders, ...present.exclusions]
+    .flatMap(({ roles }): Role[] => roles)
+    .filter((role) => typeof role === "number");
+  const defined = present.roles.filter(({ role, permissions }) => permissions.length > 0 || named.includes(role));
+  const undefinedYet = [...new Set(named)].filter((role) => !defined.some((other) => other.role === role));
   const nameOfRole = (role: OwnRole): string | undefined => names?.roles.find((other) => other.role === role)?.name;
   return {
     fleet: present.fleet,

@@ -133,6 +133,19 @@ describe("roles.planTeam and roles.applyTeam", () => {
     expect(plan.over).to.deep.equal([actors.gateway.address, actors.stranger.address]);
   });
 
+  it("read what was exported of a fleet that keeps apart roles it never defined", async () => {
+    const suite = await loadFixture(deploySuite);
+    const { as, fleet } = suite;
+    const touchstone = as.owner;
+    await roles.declareExclusive({ touchstone, fleet, roles: ["Operator", 9] });
+    const exported = await presentTeam(suite);
+    const team = roles.parseTeam(roles.formatTeam(exported));
+    expect(team).to.deep.equal(exported);
+    expect(team.roles.find(({ role }) => role === 9)?.permissions).to.deep.equal([]);
+    const { steps, obstacles } = await roles.planTeam({ touchstone, team, prune: true });
+    expect([steps, obstacles]).to.deep.equal([[], []]);
+  });
+
   it("give again what ended with its epoch", async () => {
     const suite = await loadFixture(deploySuite);
     const touchstone = suite.as.owner;
