@@ -70,7 +70,10 @@ const personName = z
   .string("is no text in quotes")
   .min(1, "is empty: leave it out, or give a name")
   .max(MAX_NAME, `is longer than ${MAX_NAME} characters`)
-  .regex(/^[^\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]*$/u, "has a control character, such as a line break: take it out")
+  .regex(
+    /^[^\p{Cc}\p{Cs}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$/u,
+    "has a control character, such as a line break: take it out",
+  )
   .regex(/^(?!\s)[\s\S]*(?<!\s)$/u, "begins or ends with a space: take it out");
 
 const account = z

@@ -126,6 +126,8 @@ describe("parseTeam", () => {
     ["a time past the chain's", { members: [member({ until: 2 ** 40 })] }, 10, /until is no time/],
     ["an empty window", { members: [member({ from: 9, until: 9 })] }, 11, /end before they begin/],
     ["an empty name", { members: [member({ name: "" })] }, 10, /^members\.0\.name is empty/],
+    ["a name with a line separator", { members: [member({ name: "A\u2028B" })] }, 10, /control character/],
+    ["a name with a mark of direction", { members: [member({ name: "A\u200fB" })] }, 10, /control character/],
     ["a name with a line break", { members: [member({ name: "A\nB" })] }, 10, /control character/],
     [
       "ManageRoles in a role",
