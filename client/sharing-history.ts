@@ -308,25 +308,33 @@ interface StandingGrant {
 
 /** The grants whose end is told and has not come. */
 class StandingGrants {
-  readonly #byPair = new Map<string, StandingGrant>();
+  /** By device, then by subject: one account can have grants on a great many devices. */
+  readonly #byDevice = new Map<string, Map<string, StandingGrant>>();
   /** None ends before this: else all would be looked at for each event. */
   #earliest = FOREVER;
 
-  get(pair: { device: string; subject: string }): StandingGrant | undefined {
-    return this.#byPair.get(pairOf(pair));
+  get({ device, subject }: { device: string; subject: string }): StandingGrant | undefined {
+    return this.#byDevice.get(device)?.get(subject);
   }
 
   set(grant: StandingGrant): void {
-    this.#byPair.set(pairOf(grant), grant);
+    const onDevice = this.#byDevice.get(grant.device) ?? new Map<string, StandingGrant>();
+    this.#byDevice.set(grant.device, onDevice.set(grant.subject, grant));
     if (grant.expiry < this.#earliest) this.#earliest = grant.expiry;
   }
 
-  delete(pair: { device: string; subject: string }): void {
-    this.#byPair.delete(pairOf(pair));
+  delete({ device, subject }: { device: string; subject: string }): void {
+    const onDevice = this.#byDevice.get(device);
+    onDevice?.delete(subject);
+    if (onDevice?.size === 0) this.#byDevice.delete(device);
+  }
+
+  has(device: string): boolean {
+    return this.#byDevice.has(device);
   }
 
   on(device: string): StandingGrant[] {
-    return [...this.#byPair.values()].filter((grant) => grant.device === device);
+    return [...(this.#byDevice.get(device)?.values() ?? [])];
   }
 
   /** Takes out those that ended by themselves by a time, in the order of their ends. */
@@ -334,17 +342,15 @@ class StandingGrants {
     if (time < this.#earliest) return [];
     const over: StandingGrant[] = [];
     this.#earliest = FOREVER;
-    for (const grant of this.#byPair.values()) {
-      if (grant.expiry <= time) over.push(grant);
-      else if (grant.expiry < this.#earliest) this.#earliest = grant.expiry;
+    for (const onDevice of this.#byDevice.values()) {
+      for (const grant of onDevice.values()) {
+        if (grant.expiry <= time) over.push(grant);
+        else if (grant.expiry < this.#earliest) this.#earliest = grant.expiry;
+      }
     }
     for (const grant of over) this.delete(grant);
     return over.sort((a, b) => Number(a.expiry - b.expiry));
   }
-}
-
-function pairOf({ device, subject }: { device: string; subject: string }): string {
-  return `${device}/${subject}`;
 }
 
 async function* tell(
@@ -355,7 +361,7 @@ async function* tell(
 ): AsyncGenerator<HistoryEntry, void, undefined> {
   const state = new AccessState();
   const standing = new StandingGrants();
-  const isStanding = (device: string): boolean => standing.on(device).length > 0;
+  const isStanding = (device: string): boolean => standing.has(device);
 
   for await (const { event, time } of withTimes(touchstone, events)) {
     yield* expired(standing, time);
