@@ -5,8 +5,10 @@ import { FOREVER } from "./arguments.js";
 import { blockAt, latestBlock, type BlockPlace } from "./blocks.js";
 import type { Touchstone } from "./connect.js";
 import { allPermissions, maskOf, type Permission } from "./enumerations.js";
-import { readEvents } from "./events.js";
+import { TouchstoneError } from "./errors.js";
+import { readBlockEvents, readEvents, type EventFilter, type TouchstoneEvent } from "./events.js";
 import { allPurposes, type Purpose } from "./purposes.js";
+import { requireNotAborted } from "./retries.js";
 import { dataClasses, type DataClass } from "./sealing.js";
 
 /** Stands for all accounts where a device's policy lets everyone read. */
@@ -117,6 +119,11 @@ export function readersOf(
   return { owner, epoch, classes, nextStart };
 }
 
+/** The latest blocks, which are read by their hash: nodes that serve together are no further apart. */
+const RECENT_BLOCKS = 64;
+/** Questions to a node at a time. */
+const AT_ONCE = 16;
+
 /** Who could read devices at two blocks: one that is as good as final, and the latest. */
 export interface Sight {
   confirmed: Map<string, DeviceReaders>;
@@ -136,6 +143,8 @@ export class ReaderWatch {
   #state = new AccessState();
   #devices: ReadonlySet<string> = new Set();
   #confirmed: BlockPlace | undefined;
+  /** Number of the latest block that was ever looked at. */
+  #latest = 0;
 
   constructor(options: { owner: string; confirmations: number }) {
     this.#owner = options.owner;
@@ -155,10 +164,11 @@ export class ReaderWatch {
     const { touchstone, devices, now, signal } = options;
     const { provider, firstBlock } = touchstone;
     const block = await blockAt(provider, await latestBlock(provider));
+    this.#requireNotBehind(block.number);
     const { timestamp } = block;
     const [earliest, latest] = [timestamp, now > timestamp ? now : timestamp];
     await this.#startAgainIfNeeded(touchstone, devices);
-    const range = { devices: [...this.#devices], signal };
+    const range = { latest: block, signal };
     const target = block.number - this.#confirmations;
     const fromBlock = this.#confirmed === undefined ? firstBlock : this.#confirmed.number + 1;
     if (target >= fromBlock) {
@@ -180,18 +190,44 @@ export class ReaderWatch {
       for await (const event of this.#events(touchstone, { ...range, fromBlock: rest, toBlock: block.number })) {
         undo.push(this.#state.apply(event));
       }
+      this.#latest = block.number;
       return { confirmed, latest: this.#readers(devices, earliest, latest), block: block.number, timestamp };
     } finally {
       for (const takeBack of undo.toReversed()) takeBack();
     }
   }
 
-  #events(
+  /** A node that is behind would bring back whoever lost a right since. */
+  #requireNotBehind(number: number): void {
+    if (number >= this.#latest) return;
+    throw new TouchstoneError(
+      "RPC_FAILED",
+      `The node's latest block is ${number}, but block ${this.#latest} was read: it is behind, ask another, or again later.`,
+      { details: { latest: number, known: this.#latest } },
+    );
+  }
+
+  /** Of recent blocks by their hash: a node that has not got one says so then, where it would answer a range with nothing. */
+  async *#events(
     touchstone: Touchstone,
-    range: { devices: readonly string[]; fromBlock: number; toBlock: number; signal: AbortSignal | undefined },
-  ): ReturnType<typeof readEvents> {
-    const { signal, ...rest } = range;
-    return readEvents({ touchstone, ...rest, fleets: [this.#owner], ...(signal === undefined ? {} : { signal }) });
+    range: { fromBlock: number; toBlock: number; latest: BlockPlace; signal: AbortSignal | undefined },
+  ): AsyncGenerator<TouchstoneEvent, void, undefined> {
+    const { fromBlock, toBlock, latest, signal } = range;
+    const filter: EventFilter = { devices: [...this.#devices], fleets: [this.#owner] };
+    const recent = Math.max(fromBlock, latest.number - RECENT_BLOCKS + 1);
+    const old = { fromBlock, toBlock: Math.min(toBlock, recent - 1) };
+    yield* readEvents({ touchstone, ...filter, ...old, ...(signal === undefined ? {} : { signal }) });
+    for (let first = recent; first <= toBlock; first += AT_ONCE) {
+      requireNotAborted(signal);
+      const numbers = Array.from({ length: Math.min(AT_ONCE, toBlock - first + 1) }, (_, place) => first + place);
+      const blocks = await Promise.all(
+        numbers.map(async (number) => {
+          const { hash } = number === latest.number ? latest : await blockAt(touchstone.provider, number);
+          return readBlockEvents({ touchstone, blockHash: hash, ...filter });
+        }),
+      );
+      yield* blocks.flat();
+    }
   }
 
   #readers(devices: readonly string[], earliest: bigint, latest: bigint): Map<string, DeviceReaders> {

@@ -23,10 +23,11 @@ import { createP256Key } from "../../client/keys.js";
 import * as roles from "../../client/roles.js";
 import { sealedHeader, type DataClass, type DataKey } from "../../client/sealing.js";
 import * as transfers from "../../client/transfers.js";
-import { DAY, loadFixture, networkHelpers, now } from "../support/chain.js";
+import { DAY, ethers, loadFixture, networkHelpers, now } from "../support/chain.js";
 import { errorOf } from "../support/errors.js";
 import { enrollDevice, type Actors } from "../support/fleet.js";
 import { temporaryFolder } from "../support/folder.js";
+import { providerWith } from "../support/provider.js";
 import { serveChain } from "../support/rpc-server.js";
 import type { SealOrder } from "../support/seal-in-child.js";
 import { deploySuite, type Suite } from "../support/suite.js";
@@ -467,6 +468,40 @@ describe("Key rings", () => {
     await revoke(shared, "subject");
     await gateway.update();
     expect(gateway.whoOpens(gateway.seal())).to.deep.equal(STAFF);
+  });
+
+  it("give nothing back to a revoked reader when a node that is behind answers", async () => {
+    const shared = await loadFixture(deployShared);
+    await grant(shared, "subject", LIVE);
+    const gateway = await Gateway.open(shared);
+    await gateway.update();
+    const before = await ethers.provider.getBlockNumber();
+    await revoke(shared, "subject");
+    await gateway.update();
+    const present = gateway.seal();
+    const behind = async (replaced: object): Promise<void> => {
+      const touchstone = shared.as.gateway.connect(providerWith(replaced));
+      await errorOf("RPC_FAILED", async () => {
+        const { envelopes } = await gateway.ring.update({ touchstone, devices: [shared.device] });
+        await gateway.deliver(envelopes);
+      });
+      expect(gateway.whoOpens(present)).to.deep.equal(STAFF);
+      expect(gateway.whoOpens(gateway.seal())).to.deep.equal(STAFF);
+    };
+    const send = (method: string, params: unknown[]): Promise<unknown> =>
+      ethers.provider.send(method, params) as Promise<unknown>;
+    await behind({
+      send: (method: string, params: unknown[]) =>
+        method === "eth_blockNumber" ? Promise.resolve(ethers.toQuantity(before)) : send(method, params),
+    });
+    // The node that answers for events has not heard of the block yet that another one named as the latest.
+    await grant(shared, "stranger", LIVE);
+    await behind({
+      getLogs: ({ blockHash }: { blockHash?: string }) =>
+        blockHash === undefined ? Promise.resolve([]) : Promise.reject(new Error("unknown block")),
+    });
+    await gateway.update();
+    expect(gateway.whoOpens(gateway.seal())).to.deep.equal([...STAFF, "stranger"]);
   });
 
   it("survive a reorganisation that undoes what they saw", async () => {
