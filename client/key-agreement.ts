@@ -427,7 +427,9 @@ export async function keyAgreementKeysOf(options: {
       await Promise.all(
         blocks.slice(start, start + BLOCKS_AT_ONCE).map(async ([number, there]) => {
           const events = await changesIn(touchstone, number, there, signal);
-          for (const account of there) searchIn(searches.get(account), number, events.get(account) ?? [], timestamp);
+          for (const account of there) {
+            searchIn(searches.get(account), number, requireChanges(events.get(account), account, number), timestamp);
+          }
         }),
       );
     }
@@ -474,6 +476,16 @@ async function changesIn(
     found.set(args.identity, [...(found.get(args.identity) ?? []), args]);
   }
   return found;
+}
+
+/** The registry says that the document changed there: a node that knows of nothing is behind the one that said so. */
+function requireChanges(changes: readonly Change[] | undefined, account: string, number: number): readonly Change[] {
+  if (changes !== undefined) return changes;
+  throw new TouchstoneError(
+    "RPC_FAILED",
+    `The DID document of ${account} changed in block ${number}, but the node has no event of that: block not found, it is behind others.`,
+    { details: { account, block: number } },
+  );
 }
 
 function searchIn(search: Search | undefined, number: number, changes: readonly Change[], time: bigint): void {

@@ -26,6 +26,7 @@ import { DAY, ethers, loadFixture, networkHelpers } from "../support/chain.js";
 import { resolveDid } from "../support/did-resolver.js";
 import { errorOf } from "../support/errors.js";
 import { temporaryFolder } from "../support/folder.js";
+import { providerWith } from "../support/provider.js";
 import { errorUnsent, refusedAs } from "../support/refusals.js";
 import { deploySuite, type Suite } from "../support/suite.js";
 
@@ -353,6 +354,18 @@ describe("Key-agreement keys in DID documents", () => {
     } finally {
       ethers.provider.getLogs = getLogs;
     }
+  });
+
+  it("are not taken for missing when a node has not heard of the latest change yet", async () => {
+    const { as, actors } = await loadFixture(deploySuite);
+    const key = createKeyAgreementKey();
+    await publishKeyAgreementKey({ touchstone: as.subject, key });
+    const known = new Map<string, never>();
+    const look = (touchstone = as.stranger): ReturnType<typeof keyAgreementKeysOf> =>
+      keyAgreementKeysOf({ touchstone, accounts: [actors.subject.address], known });
+    const behind = as.stranger.connect(providerWith({ getLogs: () => Promise.resolve([]) }));
+    await errorOf("RPC_FAILED", () => look(behind));
+    expect((await look()).map((found) => found?.id)).to.deep.equal([key.id]);
   });
 
   it("of a device are its owner's to publish, and end with the owner's epoch", async () => {
