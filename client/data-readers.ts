@@ -7,6 +7,7 @@ import type { Touchstone } from "./connect.js";
 import { allPermissions, maskOf, type Permission } from "./enumerations.js";
 import { TouchstoneError } from "./errors.js";
 import { readBlockEvents, readEvents, type EventFilter, type TouchstoneEvent } from "./events.js";
+import { subjectOf } from "./pending-events.js";
 import { allPurposes, type Purpose } from "./purposes.js";
 import { requireNotAborted } from "./retries.js";
 import { dataClasses, type DataClass } from "./sealing.js";
@@ -126,6 +127,7 @@ const AT_ONCE = 16;
 
 /** Who could read devices at two blocks: one that is as good as final, and the latest. */
 export interface Sight {
+  /** Who could since, after each block: what was given again after it had ended counts anew. */
   confirmed: Map<string, DeviceReaders>;
   latest: Map<string, DeviceReaders>;
   block: number;
@@ -187,9 +189,21 @@ export class ReaderWatch {
     const undo: (() => void)[] = [];
     try {
       const rest = this.#confirmed === undefined ? firstBlock : this.#confirmed.number + 1;
+      let before = rest;
+      const changed = new Set<string>();
+      const endBlock = (): void => {
+        for (const device of changed) narrow(confirmed, device, readersOf(this.#state, device, earliest, latest));
+        changed.clear();
+      };
       for await (const event of this.#events(touchstone, { ...range, fromBlock: rest, toBlock: block.number })) {
+        if (event.cursor.block !== before) endBlock();
+        before = event.cursor.block;
         undo.push(this.#state.apply(event));
+        const subject = subjectOf(event);
+        if (subject?.kind === "device") changed.add(subject.id);
+        if (subject?.kind === "fleet") for (const device of devices) changed.add(device);
       }
+      endBlock();
       this.#latest = block.number;
       return { confirmed, latest: this.#readers(devices, earliest, latest), block: block.number, timestamp };
     } finally {
@@ -253,5 +267,27 @@ export class ReaderWatch {
   #startAgain(): void {
     this.#state = new AccessState();
     this.#confirmed = undefined;
+  }
+}
+
+// ------------------------------------------------------------------ private
+
+/** Leaves of who could read a device those who still can. */
+function narrow(before: Map<string, DeviceReaders>, device: string, now: DeviceReaders | undefined): void {
+  const then = before.get(device);
+  if (then === undefined) return;
+  if (now?.epoch !== then.epoch || now.owner !== then.owner) {
+    before.delete(device);
+    return;
+  }
+  for (const [dataClass, readers] of then.classes) {
+    for (const [account, reader] of readers) {
+      const still = now.classes.get(dataClass)?.get(account);
+      readers.set(account, {
+        live: reader.live && still?.live === true,
+        history: reader.history && still?.history === true,
+        until: reader.until,
+      });
+    }
   }
 }

@@ -84,8 +84,8 @@ export interface KeyRingUpdate {
  *
  * @param options.owner Owner of the devices: an account or a fleet.
  * @param options.secret A passphrase, or bytes; the ring opens with nothing else.
- * @param options.confirmations Blocks that have to follow before someone is given a key; 12 unless told. Whoever may not read any more
- *        loses the next key at first sight.
+ * @param options.confirmations Blocks that have to follow before someone is given a key; 12 unless told, also for what was granted
+ *        again after it had ended. Whoever may not read any more loses the next key at first sight.
  * @param options.clock Unix seconds; the system's unless told.
  * @throws TouchstoneError
  *   - KEY_RING_LOCKED if another process has it open; KEY_RING_MISMATCH, KEY_RING_INVALID, KEY_RING_SECRET_WRONG;

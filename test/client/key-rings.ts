@@ -470,6 +470,36 @@ describe("Key rings", () => {
     expect(gateway.whoOpens(gateway.seal())).to.deep.equal(STAFF);
   });
 
+  it("let who was revoked and granted again wait like anyone new", async () => {
+    const shared = await loadFixture(deployShared);
+    const { as, device, p256Device } = shared;
+    await grant(shared, "subject", LIVE_AND_HISTORY);
+    const gateway = await Gateway.open(shared, { confirmations: 6 });
+    await networkHelpers.mine(6);
+    await gateway.update();
+    await revoke(shared, "subject");
+    await gateway.update();
+    const between = gateway.seal();
+    await grant(shared, "subject", LIVE_AND_HISTORY);
+    await gateway.update();
+    expect(gateway.whoOpens(between)).to.deep.equal(STAFF);
+    expect(gateway.whoOpens(gateway.seal())).to.deep.equal(STAFF);
+    await networkHelpers.mine(6);
+    await gateway.update();
+    expect(gateway.whoOpens(between)).to.include("subject");
+    expect(gateway.whoOpens(gateway.seal())).to.include("subject");
+
+    // So do all whom a suspension ended.
+    await devices.suspend({ touchstone: as.owner, device, publicKey: p256Device.publicKey });
+    await gateway.update();
+    await devices.resume({ touchstone: as.owner, device, publicKey: p256Device.publicKey });
+    await gateway.update();
+    expect(gateway.whoOpens(gateway.seal())).to.deep.equal(STAFF);
+    await networkHelpers.mine(6);
+    await gateway.update();
+    expect(gateway.whoOpens(gateway.seal())).to.include("subject");
+  });
+
   it("give nothing back to a revoked reader when a node that is behind answers", async () => {
     const shared = await loadFixture(deployShared);
     await grant(shared, "subject", LIVE);
