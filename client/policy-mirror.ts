@@ -98,8 +98,8 @@ export interface PolicyMirror {
   close(): Promise<void>;
 }
 
-/** Takes the ids of devices. */
-export type ChangeListener = (devices: readonly string[] | "all") => void;
+/** Takes the ids of devices. What it throws, and what a promise it returns ends with, goes to `onError`. */
+export type ChangeListener = (devices: readonly string[] | "all") => unknown;
 
 /**
  * Opens a mirror of who may do what: reads all that was done up to the latest block, and then follows the chain.
@@ -302,9 +302,7 @@ class Mirror implements PolicyMirror {
 
   onChange(listener: ChangeListener): () => void {
     // A function of its own each time, so that who listens twice can end one.
-    const own: ChangeListener = (devices) => {
-      listener(devices);
-    };
+    const own: ChangeListener = (devices) => listener(devices);
     this.#listeners.add(own);
     return () => {
       this.#listeners.delete(own);
@@ -323,10 +321,8 @@ class Mirror implements PolicyMirror {
     this.#changed = new Set();
     const devices = changed === "all" ? changed : this.#devicesAt(changed);
     if (devices === "all" || devices.length > 0) {
-      for (const listener of this.#listeners)
-        this.#guard(() => {
-          listener(devices);
-        });
+      // Those of now: one that ends and begins again while it is told would else be told for ever.
+      for (const listener of [...this.#listeners]) if (this.#listeners.has(listener)) this.#inform(listener, devices);
     }
     this.#setDueTimer(latest, isStale);
   }
@@ -363,11 +359,16 @@ class Mirror implements PolicyMirror {
     return [...devices];
   }
 
-  #guard(action: () => void): void {
-    try {
-      action();
-    } catch (error) {
+  #inform(listener: ChangeListener, devices: readonly string[] | "all"): void {
+    const report = (error: unknown): void => {
       this.#report(error);
+    };
+    try {
+      const told = listener(devices);
+      // Nobody else waits for one that is asynchronous: its failure would end the process.
+      if (told instanceof Promise) told.catch(report);
+    } catch (error) {
+      report(error);
     }
   }
 

@@ -840,6 +840,26 @@ describe("openPolicyMirror", () => {
     expect([errors.length, told.length, after.length]).to.deep.equal([1, 2, 1]);
   });
 
+  it("goes on when a listener fails later, and tells one that ends and begins again once", async () => {
+    const errors: unknown[] = [];
+    const mirrored = await setUp({ confirmations: 1, onError: (error) => errors.push(error) });
+    const { mirror, suite } = mirrored;
+    const failure = new Error("a listener's");
+    mirror.onChange(() => Promise.reject(failure));
+    let times = 0;
+    const again = (): void => {
+      end();
+      times += 1;
+      if (times < 10) end = mirror.onChange(again);
+    };
+    let end = mirror.onChange(again);
+    await grant(suite);
+    await proceed(mirrored);
+    await setTimeout(1);
+    expect(errors).to.deep.equal([failure]);
+    expect(times).to.equal(1);
+  });
+
   // ---------------------------------------------------------------- some devices only
 
   it("follows some devices and whoever owns them, and knows nothing of others", async () => {
