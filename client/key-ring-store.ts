@@ -81,11 +81,13 @@ const lockSchema = z.discriminatedUnion("kdf", [
   z.object({ kdf: z.literal("none"), key: base64 }),
   z.object({
     kdf: z.literal("scrypt"),
+    // What takes more memory than SCRYPT_MEMORY is refused here, as scrypt refuses what is no power of two.
     N: z
       .int()
       .min(2)
-      .max(2 ** 20),
-    r: z.int().min(1).max(32),
+      .max(SCRYPT.N)
+      .refine((N) => Number.isInteger(Math.log2(N))),
+    r: z.int().min(1).max(SCRYPT.r),
     p: z.int().min(1).max(16),
     salt: base64,
     key: base64,
@@ -126,7 +128,7 @@ export class KeyRingStore {
     let database: DatabaseSync | undefined;
     try {
       // For its owner's eyes: SQLite would let everyone read it.
-      await (await open(path, "a+", 0o600)).close();
+      await keepToOwner(path);
       database = new DatabaseSync(path);
       database.exec("PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE");
       const isNew = isEmpty(database, path);
@@ -342,6 +344,18 @@ async function lockOf(path: string): Promise<() => void> {
   });
 }
 
+/** Makes the file where there is none; one that is empty yet may have been made by someone who did not know what it is for. */
+async function keepToOwner(path: string): Promise<void> {
+  const file = await open(path, "a+", 0o600);
+  try {
+    const { size } = await file.stat();
+    // Some file systems, such as those of memory cards, know no permissions.
+    if (size === 0) await file.chmod(0o600).catch(() => undefined);
+  } finally {
+    await file.close();
+  }
+}
+
 function isEmpty(database: DatabaseSync, path: string): boolean {
   const pragma = (name: string): number =>
     Number((database.prepare(`PRAGMA ${name}`).get() as Record<string, unknown>)[name]);
@@ -395,7 +409,8 @@ function unlockFileKey(path: string, text: string | undefined, secret: string | 
   try {
     lock = lockSchema.parse(JSON.parse(text ?? ""));
   } catch (cause) {
-    throw damaged(path, "it does not say how it is locked", cause);
+    // What is no JSON is shown in part by the error for it, and may be most of a key.
+    throw damaged(path, "it does not say how it is locked", cause instanceof z.ZodError ? cause : undefined);
   }
   const wrong = (message: string): TouchstoneError =>
     new TouchstoneError("KEY_RING_SECRET_WRONG", `${path}: ${message}.`, { details: { path } });

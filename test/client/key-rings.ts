@@ -1,8 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, readFile, stat, writeFile } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
+import { inspect } from "node:util";
 
 import { expect } from "chai";
 
@@ -595,6 +596,36 @@ describe("Key rings", () => {
     await errorOf("KEY_RING_INVALID", () => Gateway.open(shared, { path: fileIn("other") }));
     const reopened = await Gateway.open(shared, { owner: fleet });
     expect(reopened.ring.path).to.equal(fileIn("ring"));
+  });
+
+  it("keep an empty file that was there to its owner, and show nothing of the lock of one that was altered", async () => {
+    const shared = await loadFixture(deployShared);
+    const path = fileIn("ring");
+    await writeFile(path, "");
+    await chmod(path, 0o644);
+    await (await Gateway.open(shared)).ring.close();
+    expect((await stat(path)).mode & 0o777).to.equal(0o600);
+
+    const inFile = <T>(act: (database: DatabaseSync) => T): T => {
+      const database = new DatabaseSync(path);
+      try {
+        return act(database);
+      } finally {
+        database.close();
+      }
+    };
+    const meta = inFile((database) => database.prepare("SELECT value FROM meta WHERE key = 'lock'").get());
+    const { key } = JSON.parse((meta as { value: string }).value) as { key: string };
+    const scrypt = { kdf: "scrypt", N: 2 ** 17, r: 8, p: 1, salt: key, key };
+    const locks = [
+      `{"kdf":"none","key":Z${key}"}`,
+      ...[{ N: 3 }, { N: 2 ** 18 }, { r: 16 }].map((changed) => JSON.stringify({ ...scrypt, ...changed })),
+    ];
+    for (const lock of locks) {
+      inFile((database) => database.prepare("UPDATE meta SET value = ? WHERE key = 'lock'").run(lock));
+      const error = await errorOf("KEY_RING_INVALID", () => Gateway.open(shared, { secret: "any" }));
+      expect(inspect(error, { depth: null })).to.not.include(key.slice(0, 8));
+    }
   });
 
   it("notice that a key in the file was altered, and let none be deleted", async () => {
