@@ -1,9 +1,9 @@
 import { requireAddress } from "./arguments.js";
 import type { Touchstone } from "./connect.js";
-import { namesIn, type GrantablePermission } from "./enumerations.js";
+import { grantablePermissions, namesIn, type GrantablePermission } from "./enumerations.js";
 import { TouchstoneError } from "./errors.js";
 import { readEvents, type Cursor, type ReadRange, type TouchstoneEventNamed } from "./events.js";
-import { checkedTerms, grantablePermissions, type GrantTerms } from "./grant-terms.js";
+import { checkedTerms, type GrantTerms } from "./grant-terms.js";
 import { grant, grantInWord, type Grant } from "./grants.js";
 import { allPurposes, type Purpose } from "./purposes.js";
 import { newGrant, type DataGrant } from "./signed-grants.js";

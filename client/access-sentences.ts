@@ -1,7 +1,7 @@
 import { FOREVER, requireAddress, requireHex, requireUint, ZERO_HASH } from "./arguments.js";
-import { allPermissions, maskOf, namesIn, type GrantablePermission } from "./enumerations.js";
+import { allPermissions, grantablePermissions, maskOf, namesIn, type GrantablePermission } from "./enumerations.js";
 import { TouchstoneError } from "./errors.js";
-import { grantablePermissions, requireGrantable, type GrantTerms } from "./grant-terms.js";
+import { requireGrantable, type GrantTerms } from "./grant-terms.js";
 import { allPurposes, purposeLabel, type Purpose } from "./purposes.js";
 import type { DataGrant } from "./signed-messages.js";
 

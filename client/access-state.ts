@@ -10,6 +10,7 @@ import {
   maskOf,
   namesIn,
   numberOf,
+  readPermissions,
   type AccessReason,
   type BuiltInRole,
   type DeviceStatus,
@@ -561,7 +562,7 @@ const SUSPENDED = deviceStatuses.indexOf("Suspended");
 const RETIRED = deviceStatuses.indexOf("Retired");
 
 const ALL = maskFor(allPermissions);
-const READ = maskFor(["ReadLive", "ReadHistory", "ReadLocation", "ReadMetadata"]);
+const READ = maskFor(readPermissions);
 const COMMAND_OR_CONFIGURE = maskFor(["Command", "Configure"]);
 const EVERY_BIT = 0xffff_ffff;
 

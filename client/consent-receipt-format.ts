@@ -1,5 +1,6 @@
 import { z } from "zod";
 
+import { grantablePermissions } from "./enumerations.js";
 import { TouchstoneError } from "./errors.js";
 
 /**
@@ -45,7 +46,7 @@ const purpose = z.union([
     .describe("A purpose without a term in DPV: what it means stands in the terms that the notice names."),
 ]);
 
-const permission = z.enum(["ReadLive", "ReadHistory", "ReadLocation", "ReadMetadata", "Command", "Configure", "Audit"]);
+const permission = z.enum(grantablePermissions);
 
 const process = z.strictObject({
   "@type": z.literal("dpv:Process"),

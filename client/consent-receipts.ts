@@ -12,10 +12,9 @@ import {
   type ConsentTerms,
 } from "./consent-receipt-format.js";
 import { didOf } from "./did.js";
-import { namesIn, type GrantablePermission } from "./enumerations.js";
+import { grantablePermissions, namesIn, type GrantablePermission } from "./enumerations.js";
 import { TouchstoneError } from "./errors.js";
 import { readEvents, type TouchstoneEvent, type TouchstoneEventNamed } from "./events.js";
-import { grantablePermissions } from "./grant-terms.js";
 import { grantInWord } from "./grants.js";
 import { allPurposes, purposeIri, type Purpose } from "./purposes.js";
 

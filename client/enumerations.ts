@@ -82,10 +82,14 @@ export const allPermissions = [
 ] as const;
 /** What an account may do. */
 export type Permission = (typeof allPermissions)[number];
-/** What can be made public. */
-export type ReadPermission = Extract<Permission, `Read${string}`>;
-/** What an outsider may be granted. */
-export type GrantablePermission = ReadPermission | "Command" | "Configure" | "Audit";
+
+/** What can be made public, by bit. */
+export const readPermissions = ["ReadLive", "ReadHistory", "ReadLocation", "ReadMetadata"] as const;
+export type ReadPermission = (typeof readPermissions)[number];
+
+/** What an outsider may be granted, by bit. */
+export const grantablePermissions = [...readPermissions, "Command", "Configure", "Audit"] as const;
+export type GrantablePermission = (typeof grantablePermissions)[number];
 
 /** The built-in roles by their number. */
 export const builtInRoles = [

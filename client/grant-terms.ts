@@ -1,5 +1,5 @@
 import { requireHex, requireUint, ZERO_HASH } from "./arguments.js";
-import { allPermissions, maskOf, namesIn, type GrantablePermission } from "./enumerations.js";
+import { allPermissions, grantablePermissions, maskOf, namesIn, type GrantablePermission } from "./enumerations.js";
 import { TouchstoneError } from "./errors.js";
 import { allPurposes, type Purpose } from "./purposes.js";
 
@@ -29,17 +29,6 @@ export function checkedTerms(
     requireHex("termsHash", termsHash, 32),
   ];
 }
-
-/** The permissions by their bit that an outsider may be granted. */
-export const grantablePermissions: readonly GrantablePermission[] = [
-  "ReadLive",
-  "ReadHistory",
-  "ReadLocation",
-  "ReadMetadata",
-  "Command",
-  "Configure",
-  "Audit",
-];
 
 /**
  * Checks what no contract has looked at yet.

@@ -6,8 +6,7 @@ import * as access from "../../client/access.js";
 import { FOREVER, ZERO_HASH } from "../../client/arguments.js";
 import type { Touchstone } from "../../client/connect.js";
 import * as devices from "../../client/devices.js";
-import type { GrantablePermission } from "../../client/enumerations.js";
-import { grantablePermissions } from "../../client/grant-terms.js";
+import { grantablePermissions, type GrantablePermission } from "../../client/enumerations.js";
 import { createP256Key } from "../../client/keys.js";
 import { allPurposes, type Purpose } from "../../client/purposes.js";
 import * as transfers from "../../client/transfers.js";
@@ -174,7 +173,7 @@ describe("access.requestAccess and access.readRequests", () => {
     // The last one who asks is the first who is answered; the first ones are not.
     const logs = [...subjects, ...subjects.toReversed().slice(0, 200)].map((subject, index) => {
       const log = index < many ? asked! : given!;
-      return { ...log, topics: log.topics.with(2, subject), index };
+      return { ...(log.toJSON() as object), topics: log.topics.with(2, subject), index };
     });
     const reader = touchstone.connect(providerWith({ getLogs: () => Promise.resolve(logs as never) }));
     const requests = await access.readRequests({ touchstone: reader });
