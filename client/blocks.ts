@@ -80,8 +80,8 @@ export async function headerOf(provider: Provider, block: number | string): Prom
   });
   if (answer === null) return undefined;
   const parsed = headerAnswer.safeParse(answer);
-  const isOther = parsed.success && typeof block === "number" && parsed.data.number !== block;
-  if (parsed.success && !isOther) return parsed.data;
+  const isThat = parsed.success && (block === "latest" || parsed.data.number === block || parsed.data.hash === block);
+  if (isThat) return parsed.data;
   throw new TouchstoneError("RPC_FAILED", `The node's answer for block ${block} is not that block: ask another node.`, {
     details: { block },
     cause: parsed.error,

@@ -732,6 +732,27 @@ describe("openPolicyMirror", () => {
     expect(reasonFor(mirrored)).to.equal("Grant");
   });
 
+  it("refuses another block than the one it asked for by its hash", async () => {
+    const suite = await loadFixture(deploySuite);
+    await networkHelpers.mine(2);
+    const snapshot = await networkHelpers.takeSnapshot();
+    await grant(suite);
+    let asked = 0;
+    const touchstone = through(suite, {
+      send: async (method: string, params: unknown[]) => {
+        if (method !== "eth_getBlockByHash") return send(method, params);
+        asked += 1;
+        return asked < 20 ? send("eth_getBlockByNumber", ["latest", false]) : null;
+      },
+    });
+    const mirrored = await mirrorOf(suite, { touchstone, confirmations: 1 });
+    await snapshot.restore();
+    await grant(suite, ReadHistory);
+    await grant(suite);
+    await errorOf("RPC_FAILED", () => mirrored.mirror.catchUp());
+    expect(asked).to.equal(1);
+  });
+
   it("refuses events of a node that leaves some out, allows nothing, and reads anew", async () => {
     const suite = await loadFixture(deploySuite);
     let leavesOut = false;
