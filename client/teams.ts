@@ -224,10 +224,13 @@ function inOrder(team: Team, present: FleetMembers, difference: Difference): Tea
     const final = stepOf({ account, roles, from, until }, held);
     const lost = held?.roles.filter((role) => !roles.includes(role)) ?? [];
     const heldNow = held?.state === "Now" ? held.roles : [];
+    // Who is to hold its roles from a later time on must not have, until then, what they will permit.
+    const beginsLater = held !== undefined && from > present.time && from > held.from;
+    const isNarrower = lost.length > 0 || beginsLater || (held !== undefined && until < held.until);
     // Such a role permits what it should only after it was defined.
-    const isTooEarly = (role: Role): boolean => redefined.has(role) && !heldNow.includes(role);
+    const isTooEarly = (role: Role): boolean => redefined.has(role) && (beginsLater || !heldNow.includes(role));
     if (roles.includes("Admin") && !heldNow.includes("Admin")) newAdmins.push(final);
-    else if (held === undefined || lost.length === 0) gives.push(final);
+    else if (held === undefined || !isNarrower) gives.push(final);
     else if (!roles.some(isTooEarly)) narrowings.push(final);
     else {
       const left = roles.filter((role) => held.roles.includes(role) && !isTooEarly(role));

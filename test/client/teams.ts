@@ -133,6 +133,43 @@ describe("roles.planTeam and roles.applyTeam", () => {
     expect(plan.over).to.deep.equal([actors.gateway.address, actors.stranger.address]);
   });
 
+  it("take a role away that will permit more from a later time on, before it does", async () => {
+    const suite = await loadFixture(deploySuite);
+    const { as, fleet, actors } = suite;
+    const touchstone = as.owner;
+    const account = actors.stranger.address;
+    await roles.setRoles({ touchstone, fleet, account, roles: [8] });
+    const present = await presentTeam(suite);
+    const from = (await now()) + DAY;
+    const members = present.members.map((member) =>
+      member.account === account ? { ...member, roles: [8, 9] as roles.TeamMember["roles"], from } : member,
+    );
+    const defined = teamOf({
+      roles: [
+        [8, ["Suspend"]],
+        [9, ["Audit"]],
+      ],
+    }).roles;
+    const plan = await roles.planTeam({ touchstone, team: { ...present, roles: defined, members } });
+    expect(kindsOf(plan)).to.deep.equal(["Remove", "Define", "Define", "Give"]);
+    await roles.applyTeam({ touchstone, plan });
+    expect((await roles.getMembership({ touchstone, fleet, account })).notBefore).to.equal(from);
+  });
+
+  it("shorten what a role is held for before it permits more", async () => {
+    const suite = await loadFixture(deploySuite);
+    const { as, fleet, actors } = suite;
+    const touchstone = as.owner;
+    const account = actors.stranger.address;
+    await roles.setRoles({ touchstone, fleet, account, roles: [8] });
+    const present = await presentTeam(suite);
+    const until = (await now()) + DAY;
+    const members = present.members.map((member) => (member.account === account ? { ...member, until } : member));
+    const defined = teamOf({ roles: [[8, ["Suspend"]]] }).roles;
+    const plan = await roles.planTeam({ touchstone, team: { ...present, roles: defined, members } });
+    expect(kindsOf(plan)).to.deep.equal(["Change", "Define"]);
+  });
+
   it("read what was exported of a fleet that keeps apart roles it never defined", async () => {
     const suite = await loadFixture(deploySuite);
     const { as, fleet } = suite;
