@@ -7,7 +7,7 @@ import { errorOf } from "../support/errors.js";
 
 describe("the table of purposes", () => {
   it("has the terms of DPV under the numbers that they have for ever", async () => {
-    const { purposes } = JSON.parse(await readFile("test/vectors/purposes.json", "utf8")) as { purposes: string[] };
+    const { purposes } = JSON.parse(await readFile("test/support/dpv-purposes.json", "utf8")) as { purposes: string[] };
     expect(purposeTerms.map(purposeIri)).to.deep.equal(purposes);
     expect(allPurposes).to.have.lengthOf(32);
     expect(allPurposes.slice(24)).to.deep.equal([24, 25, 26, 27, 28, 29, 30, 31]);

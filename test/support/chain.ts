@@ -4,9 +4,11 @@ import { network } from "hardhat";
 export const connection = await network.create();
 export const { ethers, networkHelpers, ignition } = connection;
 
-/** Puts the chain back to where the fixture, a named function, left it. */
-export function loadFixture<T>(fixture: () => Promise<T>): Promise<T> {
-  return networkHelpers.loadFixture(fixture);
+/** Puts the chain back to where the fixture, a named function, left it; its clock too, which else goes on by the system's. */
+export async function loadFixture<T>(fixture: () => Promise<T>): Promise<T> {
+  const made = await networkHelpers.loadFixture(fixture);
+  await networkHelpers.time.setNextBlockTimestamp((await networkHelpers.time.latest()) + 1);
+  return made;
 }
 
 /** For ever, as a time. */

@@ -574,7 +574,7 @@ export class SharingModel {
 
   #grant(grantor: string, { device: id, subject }: Pair, terms: Terms, inTheEnd?: (device: DeviceState) => void): void {
     const [permissions, purposes, notBefore, expiry, termsHash] = terms;
-    const device = this.#known(id);
+    const device = this.#owned(id);
     const { owner, epoch, grants } = device;
     const asked = namesOf(permissions);
     const byOwner = isGovernor(this.state, owner, grantor);
@@ -650,14 +650,14 @@ export class SharingModel {
 
   #requestAccess({ pair: { device: id }, terms }: CallOf<"grant" | "requestAccess">): void {
     this.#requireTerms(terms);
-    refuse(this.#known(id).status === "retired", "DeviceNotActive", id);
+    refuse(this.#owned(id).status === "retired", "DeviceNotActive", id);
     this.#tell("AccessRequested", id, this.#sender, ...terms);
   }
 
   // -------------------------------------------------------------------- policies
 
   #setPolicy(id: string, ceiling: bigint, publicRead: bigint, purposes: bigint): void {
-    const device = this.#known(id);
+    const device = this.#owned(id);
     this.#requireGovernor(device.owner);
     refuse(device.status === "retired", "DeviceNotActive", id);
     device.ownerPolicy = { ...this.#limits(ceiling, publicRead, purposes), epoch: device.epoch };
