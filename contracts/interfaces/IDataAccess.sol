@@ -192,7 +192,8 @@ interface IDataAccess is IRegistry {
     /// @notice The message was made in another epoch of the device.
     error EpochStale(address device, uint24 current, uint24 given);
 
-    /// @notice The message does not carry the present sequence number (a Revocation: one of the two after it): it was used, or overtaken by another.
+    /// @notice The message does not carry the present sequence number (a Revocation: one of the two after it): it was used,
+    ///         or overtaken by another.
     error SeqStale(address device, uint32 current, uint32 given);
 
     /// @notice The sequence numbers of the device and the subject are used up: no grant can follow, a revoke still can.
@@ -257,12 +258,12 @@ interface IDataAccess is IRegistry {
 
     /// @notice Makes the subject's grant on the device exactly this.
     /// @dev By the owner, or by a member with Share: the member gives no more than it may do itself, for no longer than it
-    ///      holds its roles, and not where the owner's own grant stands. What it gave, also to itself, outlives its roles: take the
-    ///      roles first, then revoke it. A grant may be wider than the policy, which binds every question anew, so that what exceeds it holds once the policy
-    ///      allows it; on a suspended device it holds once the device is resumed. Reverts:
-    ///      PermissionsNotGrantable, PurposesMissing, WindowInvalid, DeviceNotEnrolled, CallerLacksPermission,
-    ///      PermissionsBeyondCaller, ExpiryBeyondCaller, OwnerGrantStands, DeviceNotActive (retired), IdReserved,
-    ///      SeqExhausted.
+    ///      holds its roles, and not where the owner's own grant stands. What it gave, also to itself, outlives its roles:
+    ///      take the roles first, then revoke it. A grant may be wider than the policy, which binds every question anew, so
+    ///      that what exceeds it holds once the policy allows it; on a suspended device it holds once the device is
+    ///      resumed. Reverts: PermissionsNotGrantable, PurposesMissing, WindowInvalid, DeviceNotEnrolled,
+    ///      CallerLacksPermission, PermissionsBeyondCaller, ExpiryBeyondCaller, OwnerGrantStands, DeviceNotActive (retired),
+    ///      IdReserved, SeqExhausted.
     /// @param permissions What it may do: Read*, Command, Configure, Audit.
     /// @param purposes What for, as a mask.
     /// @param notBefore Unix seconds, the first moment it holds; 0 for at once.
@@ -298,8 +299,9 @@ interface IDataAccess is IRegistry {
 
     /// @notice Ends the subject's grant, and voids every signature for it that carries the present `seq` or an earlier one.
     /// @dev A signature made for a later number, or by a member that keeps Share, can still follow: take the role first, or
-    ///      end all with DeviceRegistry.revokeAll. By the owner, also of a suspended or retired device, or by a member with Share, whoever gave the grant. Works
-    ///      without a grant, to void signatures. Reverts: DeviceNotEnrolled, CallerLacksPermission.
+    ///      end all with DeviceRegistry.revokeAll. By the owner, also of a suspended or retired device, or by a member with
+    ///      Share, whoever gave the grant. Works without a grant, to void signatures. Reverts: DeviceNotEnrolled,
+    ///      CallerLacksPermission.
     function revoke(address device, address subject) external;
 
     /// @notice The same for many devices and subjects; what one refuses does not stop the others.
