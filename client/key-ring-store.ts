@@ -1,13 +1,11 @@
 import { createCipheriv, createDecipheriv, randomBytes, scryptSync } from "node:crypto";
-import { open } from "node:fs/promises";
-import { DatabaseSync, type SQLInputValue } from "node:sqlite";
+import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 
 import { z } from "zod";
 
 import { FOREVER } from "./arguments.js";
+import { metaIn, openDatabaseFile, type DatabaseKind } from "./database-files.js";
 import { TouchstoneError } from "./errors.js";
-import { lockFile } from "./file-locks.js";
-import { fileError } from "./files.js";
 import { dataClasses, newDataKey, placeBytes, type DataClass, type DataKey } from "./sealing.js";
 
 /** What a key ring is about. One that is about anything else cannot be gone on with. */
@@ -25,9 +23,6 @@ export interface StoredKey {
   /** Whether it seals no more. */
   isClosed: boolean;
 }
-
-const APPLICATION_ID = 0x5453_4b31;
-const VERSION = 1;
 
 const SCHEMA = `
   CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -124,26 +119,17 @@ export class KeyRingStore {
     secret: string | Uint8Array | undefined;
   }): Promise<KeyRingStore> {
     const { path, binding, secret } = options;
-    const unlock = await lockOf(path);
-    let database: DatabaseSync | undefined;
-    try {
-      // For its owner's eyes: SQLite would let everyone read it.
-      await keepToOwner(path);
-      database = new DatabaseSync(path);
-      database.exec("PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE");
-      const isNew = isEmpty(database, path);
-      database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON");
-      database.exec("PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY");
-      if (isNew) begin(database, binding, secret);
-      const meta = metaIn(database);
-      requireSame(path, meta, binding);
-      const fileKey = unlockFileKey(path, meta.get("lock"), secret);
-      return new KeyRingStore({ path, database, unlock, binding, fileKey });
-    } catch (error) {
-      database?.close();
-      unlock();
-      throw ringError(path, fileError(path, error));
-    }
+    return openDatabaseFile({
+      path,
+      kind: KEY_RING,
+      begin: () => ({ ...binding, lock: JSON.stringify(newLock(secret)) }),
+      use: (database, unlock) => {
+        const meta = metaIn(database);
+        requireSame(path, meta, binding);
+        const fileKey = unlockFileKey(path, meta.get("lock"), secret);
+        return new KeyRingStore({ path, database, unlock, binding, fileKey });
+      },
+    });
   }
 
   close(): void {
@@ -322,65 +308,19 @@ export class KeyRingStore {
 
 // ------------------------------------------------------------------ the file
 
-async function lockOf(path: string): Promise<() => void> {
-  let unlock: (() => void) | undefined;
-  try {
-    unlock = await lockFile(path);
-  } catch (error) {
-    const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
-    if (!isMissing) throw ringError(path, error);
-    throw new TouchstoneError(
-      "FILE_MISSING",
-      `There is no folder for the file ${path}: make it, or correct the path.`,
-      {
-        details: { path },
-        cause: error,
-      },
-    );
-  }
-  if (unlock !== undefined) return unlock;
-  throw new TouchstoneError("KEY_RING_LOCKED", `Another process has the key ring ${path} open: end it first.`, {
-    details: { path },
-  });
-}
-
-/** Makes the file where there is none; one that is empty yet may have been made by someone who did not know what it is for. */
-async function keepToOwner(path: string): Promise<void> {
-  const file = await open(path, "a+", 0o600);
-  try {
-    const { size } = await file.stat();
-    // Some file systems, such as those of memory cards, know no permissions.
-    if (size === 0) await file.chmod(0o600).catch(() => undefined);
-  } finally {
-    await file.close();
-  }
-}
-
-function isEmpty(database: DatabaseSync, path: string): boolean {
-  const pragma = (name: string): number =>
-    Number((database.prepare(`PRAGMA ${name}`).get() as Record<string, unknown>)[name]);
-  const [id, version] = [pragma("application_id"), pragma("user_version")];
-  if (id === APPLICATION_ID && version === VERSION) return false;
-  const { tables } = database.prepare("SELECT count(*) AS tables FROM sqlite_schema").get() as { tables: number };
-  if (id === 0 && tables === 0) return true;
-  throw damaged(path, id === APPLICATION_ID ? `it is of version ${version}` : "it is something else");
-}
-
-/** All at once, so that there is a whole ring or none. */
-function begin(database: DatabaseSync, binding: KeyRingBinding, secret: string | Uint8Array | undefined): void {
-  database.exec("BEGIN IMMEDIATE");
-  database.exec(SCHEMA);
-  const insert = database.prepare("INSERT INTO meta VALUES (?, ?)");
-  for (const [key, value] of Object.entries({ ...binding, lock: JSON.stringify(newLock(secret)) })) {
-    insert.run(key, value);
-  }
-  database.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${VERSION}; COMMIT`);
-}
-
-function metaIn(database: DatabaseSync): Map<string, string> {
-  const rows = database.prepare("SELECT key, value FROM meta").all() as { key: string; value: string }[];
-  return new Map(rows.map(({ key, value }) => [key, value]));
-}
+const KEY_RING: DatabaseKind = {
+  applicationId: 0x5453_4b31,
+  version: 1,
+  schema: SCHEMA,
+  locked: (path) =>
+    new TouchstoneError("KEY_RING_LOCKED", `Another process has the key ring ${path} open: end it first.`, {
+      details: { path },
+    }),
+  unlockable: ringError,
+  foreign: (path, version) =>
+    damaged(path, version === undefined ? "it is something else" : `it is of version ${version}`),
+  failed: ringError,
+};
 
 function requireSame(path: string, meta: ReadonlyMap<string, string>, binding: KeyRingBinding): void {
   for (const [name, expected] of Object.entries(binding)) {

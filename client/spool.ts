@@ -1,10 +1,8 @@
-import { open } from "node:fs/promises";
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
 
+import { metaIn, openDatabaseFile, type DatabaseKind } from "./database-files.js";
 import { TouchstoneError } from "./errors.js";
 import { anchorKinds, freshStates, nameOf, numberOf, type AnchorKind, type FreshState } from "./enumerations.js";
-import { lockFile } from "./file-locks.js";
-import { fileError } from "./files.js";
 import type { KeyProof } from "./keys.js";
 import type { SeedNode } from "./seed-tree.js";
 
@@ -120,9 +118,6 @@ export interface SpooledAttempt {
 }
 
 // ------------------------------------------------------------------ the file
-
-const APPLICATION_ID = 0x5453_5031;
-const VERSION = 1;
 
 /**
  * What was written is overwritten only where a person's reading is erased, and then in place: rows keep their sizes, so that
@@ -253,71 +248,35 @@ export async function openSpool(options: {
   maxBytes?: number | undefined;
 }): Promise<Spool> {
   const { path, about, start, maxBytes } = options;
-  const unlock = await lockOf(path);
-  let database: DatabaseSync | undefined;
-  try {
-    // For its owner's eyes: SQLite would let everyone read it.
-    await (await open(path, "a+", 0o600)).close();
-    database = new DatabaseSync(path);
-    database.exec("PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE");
-    const isNew = isEmpty(database, path);
-    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON");
-    database.exec("PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY");
-    if (isNew) {
+  return openDatabaseFile({
+    path,
+    kind: SPOOL,
+    begin: async () => {
       const { index, seq, lastMeasured, block } = await start();
-      const first = { index: `${index}`, seq: `${seq}`, lastMeasured: `${lastMeasured}`, block: `${block}` };
-      begin(database, { ...about, ...first });
-    }
-    return new Spool({ database, unlock, path, about, maxBytes });
-  } catch (error) {
-    database?.close();
-    unlock();
-    throw spoolError(path, fileError(path, error));
-  }
-}
-
-async function lockOf(path: string): Promise<() => void> {
-  let unlock: (() => void) | undefined;
-  try {
-    unlock = await lockFile(path);
-  } catch (error) {
-    const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
-    if (!isMissing) throw failed(path, String(error), error);
-    throw new TouchstoneError(
-      "FILE_MISSING",
-      `There is no folder for the file ${path}: make it, or correct the path.`,
-      {
-        details: { path },
-        cause: error,
-      },
-    );
-  }
-  if (unlock === undefined) throw locked(path);
-  return unlock;
-}
-
-/** @throws TouchstoneError SPOOL_INVALID if it holds anything but a spool. */
-function isEmpty(database: DatabaseSync, path: string): boolean {
-  const numberOfPragma = (name: string): number =>
-    Number((database.prepare(`PRAGMA ${name}`).get() as Record<string, unknown>)[name]);
-  const [id, version] = [numberOfPragma("application_id"), numberOfPragma("user_version")];
-  if (id === APPLICATION_ID && version === VERSION) return false;
-  const { tables } = database.prepare("SELECT count(*) AS tables FROM sqlite_schema").get() as { tables: number };
-  if (id === 0 && tables === 0) return true;
-  const what = id === APPLICATION_ID ? `is a spool of version ${version}` : "is no spool";
-  throw new TouchstoneError("SPOOL_INVALID", `${path} ${what}: give another path, or use the client that wrote it.`, {
-    details: { path, version },
+      return { ...about, index: `${index}`, seq: `${seq}`, lastMeasured: `${lastMeasured}`, block: `${block}` };
+    },
+    use: (database, unlock) => new Spool({ database, unlock, path, about, maxBytes }),
   });
 }
 
-/** All at once, so that there is a whole spool or none. */
-function begin(database: DatabaseSync, meta: Record<string, string>): void {
-  database.exec("BEGIN IMMEDIATE");
-  database.exec(SCHEMA);
-  const insert = database.prepare("INSERT INTO meta VALUES (?, ?)");
-  for (const [key, value] of Object.entries(meta)) insert.run(key, value);
-  database.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${VERSION}; COMMIT`);
-}
+const SPOOL: DatabaseKind = {
+  applicationId: 0x5453_5031,
+  version: 1,
+  schema: SCHEMA,
+  locked,
+  unlockable: (path, cause) => failed(path, String(cause), cause),
+  foreign: (path, version) => {
+    const what = version === undefined ? "is no spool" : `is a spool of version ${version}`;
+    return new TouchstoneError(
+      "SPOOL_INVALID",
+      `${path} ${what}: give another path, or use the client that wrote it.`,
+      {
+        details: { path, version },
+      },
+    );
+  },
+  failed: spoolError,
+};
 
 /**
  * A database of readings and what became of them. What `write` made is on the disk when it returns, all of it or nothing.
@@ -346,11 +305,7 @@ export class Spool {
     this.#database = database;
     this.#unlock = unlock;
     this.path = path;
-    const meta = new Map(
-      (database.prepare("SELECT key, value FROM meta").all() as { key: string; value: string }[]).map(
-        ({ key, value }) => [key, value],
-      ),
-    );
+    const meta = metaIn(database);
     requireSame(path, meta, about);
     const number = (key: string): bigint => {
       const value = meta.get(key);
