@@ -1,6 +1,6 @@
 import { AccessState } from "./access-state.js";
 import { FOREVER, requireAddress, requireBlock, requireUint } from "./arguments.js";
-import { blockAt, latestBlock, type BlockPlace } from "./blocks.js";
+import { blockAt, latestBlock, timesOfBlocks, type BlockPlace } from "./blocks.js";
 import type { Touchstone } from "./connect.js";
 import { allPermissions, type DeviceStatus, type Permission, type Role } from "./enumerations.js";
 import { TouchstoneError } from "./errors.js";
@@ -208,7 +208,10 @@ async function placesOf(
     byPlace.get(placeName(place)),
   );
   const needed = [owning, governing, policies.owner, policies.device, ...given].flatMap((event) => event ?? []);
-  const times = await timesOf(touchstone, needed);
+  const times = await timesOfBlocks(
+    touchstone.provider,
+    needed.map(({ cursor }) => cursor.block),
+  );
 
   const at = (place: Cursor): Pick<Given, "since" | "transactionHash"> => ({
     since: times.get(place.block) ?? 0n,
@@ -232,20 +235,6 @@ function byOf({ name, args }: TouchstoneEvent): string {
 
 function placeName({ block, logIndex }: Cursor): string {
   return `${block}/${logIndex}`;
-}
-
-/** Blocks that a node is asked for at a time. */
-const BLOCKS_AT_ONCE = 16;
-
-async function timesOf(touchstone: Touchstone, events: readonly TouchstoneEvent[]): Promise<Map<number, bigint>> {
-  const blocks = [...new Set(events.map(({ cursor }) => cursor.block))];
-  const times = new Map<number, bigint>();
-  for (let first = 0; first < blocks.length; first += BLOCKS_AT_ONCE) {
-    const asked = blocks.slice(first, first + BLOCKS_AT_ONCE);
-    const found = await Promise.all(asked.map((block) => blockAt(touchstone.provider, block)));
-    for (const { number, timestamp } of found) times.set(number, timestamp);
-  }
-  return times;
 }
 
 // ------------------------------------------------------------------ what

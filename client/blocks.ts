@@ -3,6 +3,7 @@ import { z } from "zod";
 
 import { TouchstoneError } from "./errors.js";
 import { ask } from "./reverts.js";
+import { inTurns } from "./turns.js";
 
 /** Providers that pass a request on as it is, as those of ethers and Hardhat that speak JSON-RPC do. */
 interface Passing {
@@ -86,6 +87,19 @@ export async function headerOf(provider: Provider, block: number | string): Prom
     details: { block },
     cause: parsed.error,
   });
+}
+
+/** Blocks that a node is asked for at a time: more would look like an attack to it. */
+const BLOCKS_AT_ONCE = 16;
+
+/**
+ * Unix seconds of the blocks that have these numbers now.
+ *
+ * @throws TouchstoneError as blockAt.
+ */
+export async function timesOfBlocks(provider: Provider, numbers: Iterable<number>): Promise<Map<number, bigint>> {
+  const blocks = await inTurns([...new Set(numbers)], BLOCKS_AT_ONCE, (number) => blockAt(provider, number));
+  return new Map(blocks.map(({ number, timestamp }) => [number, timestamp]));
 }
 
 function isPassing(provider: Provider): provider is Provider & Passing {

@@ -11,6 +11,7 @@ import { subjectOf } from "./pending-events.js";
 import { allPurposes, type Purpose } from "./purposes.js";
 import { requireNotAborted } from "./retries.js";
 import { dataClasses, type DataClass } from "./sealing.js";
+import { inTurns } from "./turns.js";
 
 /** Stands for all accounts where a device's policy lets everyone read. */
 export const EVERYONE = "everyone";
@@ -231,17 +232,13 @@ export class ReaderWatch {
     const recent = Math.max(fromBlock, latest.number - RECENT_BLOCKS + 1);
     const old = { fromBlock, toBlock: Math.min(toBlock, recent - 1) };
     yield* readEvents({ touchstone, ...filter, ...old, ...(signal === undefined ? {} : { signal }) });
-    for (let first = recent; first <= toBlock; first += AT_ONCE) {
+    const numbers = Array.from({ length: Math.max(toBlock - recent + 1, 0) }, (_, place) => recent + place);
+    const blocks = await inTurns(numbers, AT_ONCE, async (number) => {
       requireNotAborted(signal);
-      const numbers = Array.from({ length: Math.min(AT_ONCE, toBlock - first + 1) }, (_, place) => first + place);
-      const blocks = await Promise.all(
-        numbers.map(async (number) => {
-          const { hash } = number === latest.number ? latest : await blockAt(touchstone.provider, number);
-          return readBlockEvents({ touchstone, blockHash: hash, ...filter });
-        }),
-      );
-      yield* blocks.flat();
-    }
+      const { hash } = number === latest.number ? latest : await blockAt(touchstone.provider, number);
+      return readBlockEvents({ touchstone, blockHash: hash, ...filter });
+    });
+    yield* blocks.flat();
   }
 
   #readers(devices: readonly string[], earliest: bigint, latest: bigint): Map<string, DeviceReaders> {

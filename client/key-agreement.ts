@@ -9,7 +9,7 @@ import {
 import { readFile } from "node:fs/promises";
 
 import { p256 } from "@noble/curves/nist.js";
-import { concat, dataSlice, encodeBytes32String, getBytes, hexlify, isAddressable } from "ethers";
+import { concat, dataSlice, encodeBytes32String, getBytes, hexlify } from "ethers";
 import { z } from "zod";
 
 import { FOREVER, requireAddress, requireHex, requireUint } from "./arguments.js";
@@ -24,6 +24,7 @@ import { KEMS, type KeyAgreementCurve } from "./hpke.js";
 import { keyIdOf } from "./keys.js";
 import { ask } from "./reverts.js";
 import { writeNewFile } from "./text-files.js";
+import { runnerReadOnly, senderOf } from "./senders.js";
 import { send, type SendOptions, type Sent } from "./transactions.js";
 
 export { keyAgreementCurves, type KeyAgreementCurve } from "./hpke.js";
@@ -343,13 +344,10 @@ export async function revokeKeyAgreementKey(
 }
 
 async function identityOf(options: { touchstone: Touchstone; identity?: string }): Promise<string> {
-  const { runner } = options.touchstone;
   if (options.identity !== undefined) return requireAddress("identity", options.identity);
-  if (isAddressable(runner)) return runner.getAddress();
-  throw new TouchstoneError(
-    "RUNNER_READ_ONLY",
-    "The runner is a provider and cannot send: connect Touchstone with a signer, `touchstone.connect(signer)`.",
-  );
+  const sender = await senderOf(options.touchstone);
+  if (sender === undefined) throw runnerReadOnly();
+  return sender;
 }
 
 // ------------------------------------------------------------------ looking up

@@ -26,6 +26,7 @@ import {
   type ReadingPlace,
   type SealedReading,
 } from "./sealing.js";
+import { inTurns } from "./turns.js";
 
 /** Blocks that have to follow before someone is given a key, unless told: as many as the mirror of the policy waits for. */
 const DEFAULT_CONFIRMATIONS = 12;
@@ -361,15 +362,9 @@ export class KeyRing {
         }
       }
     }
-    const envelopes: Envelope[] = [];
-    for (let start = 0; start < unsealed.length; start += ENVELOPES_AT_ONCE) {
-      const page = unsealed.slice(start, start + ENVELOPES_AT_ONCE);
-      envelopes.push(
-        ...(await Promise.all(
-          page.map(({ key, account, recipient }) => sealEnvelope({ key, subject: account, recipient })),
-        )),
-      );
-    }
+    const envelopes = await inTurns(unsealed, ENVELOPES_AT_ONCE, ({ key, account, recipient }) =>
+      sealEnvelope({ key, subject: account, recipient }),
+    );
     this.#write(() => {
       for (const { row, account } of overdue) this.#store.removeEnvelope(row, account);
       for (const [index, { row, account, recipient }] of unsealed.entries()) {

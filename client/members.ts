@@ -1,6 +1,6 @@
 import { AccessState, type MemberOfFleet } from "./access-state.js";
 import { requireAddress, requireBlock } from "./arguments.js";
-import { blockAt, latestBlock } from "./blocks.js";
+import { blockAt, latestBlock, timesOfBlocks } from "./blocks.js";
 import type { Touchstone } from "./connect.js";
 import { allPermissions, allRoles, type OwnRole, type Permission, type Role } from "./enumerations.js";
 import { readEvents, type Cursor, type TouchstoneEvent } from "./events.js";
@@ -99,7 +99,7 @@ export async function members(options: {
   for await (const event of readEvents({ touchstone, contracts: ["RoleRegistry"], fleets: [fleet], ...range })) {
     replay.apply(event);
   }
-  return replay.result({ block, time, timestamps: await timestampsOf(touchstone, replay.blocks()) });
+  return replay.result({ block, time, timestamps: await timesOfBlocks(touchstone.provider, replay.blocks()) });
 }
 
 /** The permissions in which both sides of an exclusion meet in one set of permissions, beyond reading; none if they do not. */
@@ -251,17 +251,4 @@ function warningsOf(fleet: Omit<FleetMembers, "warnings">, permits: (role: Role)
     }
   }
   return warnings;
-}
-
-/** More at once than this would look like an attack to a node. */
-const BLOCKS_AT_ONCE = 16;
-
-async function timestampsOf(touchstone: Touchstone, blocks: readonly number[]): Promise<Map<number, bigint>> {
-  const timestamps = new Map<number, bigint>();
-  for (let start = 0; start < blocks.length; start += BLOCKS_AT_ONCE) {
-    const page = blocks.slice(start, start + BLOCKS_AT_ONCE);
-    const places = await Promise.all(page.map((block) => blockAt(touchstone.provider, block)));
-    for (const { number, timestamp } of places) timestamps.set(number, timestamp);
-  }
-  return timestamps;
 }

@@ -2,6 +2,7 @@ import { headerOf, type BlockHeader } from "./blocks.js";
 import type { Touchstone } from "./connect.js";
 import { TouchstoneError } from "./errors.js";
 import { readBlockEvents, readEvents, type EventFilter, type TouchstoneEvent } from "./events.js";
+import { inTurns } from "./turns.js";
 
 /** Milliseconds after which a node that does not answer is taken for one that is gone. */
 const LONGEST_ANSWER = 30_000;
@@ -52,9 +53,9 @@ export function createMirrorSource(options: { touchstone: Touchstone; signal: Ab
 
   return {
     header,
-    headers: (numbers) => inTurns(numbers, header),
+    headers: (numbers) => inTurns(numbers, AT_ONCE, header),
     blocks: (headers, filter) =>
-      inTurns(headers, ({ hash: blockHash }) =>
+      inTurns(headers, AT_ONCE, ({ hash: blockHash }) =>
         inTime(signal, () => readBlockEvents({ touchstone, blockHash, ...filter })),
       ),
     async range(from, to, filter) {
@@ -88,12 +89,4 @@ async function inTime<T>(signal: AbortSignal, question: () => Promise<T>): Promi
   } finally {
     stop();
   }
-}
-
-async function inTurns<T, R>(items: readonly T[], question: (item: T) => Promise<R>): Promise<R[]> {
-  const answers: R[] = [];
-  for (let place = 0; place < items.length; place += AT_ONCE) {
-    answers.push(...(await Promise.all(items.slice(place, place + AT_ONCE).map(question))));
-  }
-  return answers;
 }

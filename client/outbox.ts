@@ -15,6 +15,7 @@ import type { Touchstone } from "./connect.js";
 import { TouchstoneError } from "./errors.js";
 import { ask, toTouchstoneError } from "./reverts.js";
 import { persist, type Persistence } from "./retries.js";
+import { runnerReadOnly } from "./senders.js";
 import { askAs } from "./transactions.js";
 
 /** A transaction that may have been sent. All that are open at a time share one nonce, so at most one of them is mined. */
@@ -229,10 +230,7 @@ function requireSigner(runner: ContractRunner): Signer {
   // It would count nonces of its own.
   const signer = runner instanceof NonceManager ? runner.signer : runner;
   if (isAddressable(signer) && "signTransaction" in signer && "sendTransaction" in signer) return signer as Signer;
-  throw new TouchstoneError(
-    "RUNNER_READ_ONLY",
-    "The runner is a provider and cannot send: connect Touchstone with a signer, `touchstone.connect(signer)`.",
-  );
+  throw runnerReadOnly();
 }
 
 function isNodeSigner(signer: Signer): signer is JsonRpcSigner {

@@ -6,6 +6,7 @@ import { KEY_ATTRIBUTE, publicKeyInAttribute } from "./did.js";
 import { TouchstoneError } from "./errors.js";
 import { readEvents } from "./events.js";
 import { keyIdOf, Scheme } from "./keys.js";
+import { inTurns } from "./turns.js";
 
 /** Blocks asked for at the same time. */
 const BLOCKS_AT_ONCE = 16;
@@ -49,11 +50,7 @@ export async function publicKeysOf(options: {
   // The events of a DID document are a linked list of blocks, from the latest change backwards.
   while (wanted.size > 0) {
     const next = new Map<number, Map<string, string>>();
-    const blocks = [...wanted];
-    for (let start = 0; start < blocks.length; start += BLOCKS_AT_ONCE) {
-      const page = blocks.slice(start, start + BLOCKS_AT_ONCE);
-      await Promise.all(page.map(([number, keyIds]) => lookIn(number, keyIds, next)));
-    }
+    await inTurns([...wanted], BLOCKS_AT_ONCE, ([number, keyIds]) => lookIn(number, keyIds, next));
     wanted = next;
   }
   if (unseen.size > 0) await lookInAllEvents();

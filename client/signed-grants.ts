@@ -21,7 +21,6 @@ import {
   checkedSignedRevocation,
   requireFitting,
   requirePlace,
-  senderOf,
   signatureOf,
   type DataGrant,
   type MessagePlace,
@@ -30,6 +29,7 @@ import {
   type SignedGrant,
   type SignedRevocation,
 } from "./signed-messages.js";
+import { senderOf } from "./senders.js";
 import { deadlineIn, send, type SendOptions, type Sent } from "./transactions.js";
 import { dataGrantMessage, revocationMessage } from "./typed-data.js";
 
@@ -248,5 +248,12 @@ function placeOf({ chainId, addresses }: Touchstone): MessagePlace {
 }
 
 async function accountOf(touchstone: Touchstone, argument: string, account: string | undefined): Promise<string> {
-  return account === undefined ? senderOf(touchstone, argument) : requireAddress(argument, account);
+  if (account !== undefined) return requireAddress(argument, account);
+  const sender = await senderOf(touchstone);
+  if (sender !== undefined) return requireAddress(argument, sender);
+  throw new TouchstoneError(
+    "INVALID_ARGUMENT",
+    `${argument}: the client is connected without an account: say whose signature it will be.`,
+    { details: { argument } },
+  );
 }

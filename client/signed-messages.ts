@@ -69,19 +69,6 @@ export interface SignedRevocation extends MessagePlace {
 
 // ------------------------------------------------------------------ signing
 
-/** The account that the client sends as. */
-export async function senderOf(touchstone: Touchstone, argument: string): Promise<string> {
-  const { runner } = touchstone;
-  if ("getAddress" in runner && typeof runner.getAddress === "function") {
-    return requireAddress(argument, await ask(() => (runner as Signer).getAddress()));
-  }
-  throw new TouchstoneError(
-    "INVALID_ARGUMENT",
-    `${argument}: the client is connected without an account: say whose signature it will be.`,
-    { details: { argument } },
-  );
-}
-
 /**
  * Has an account sign a message, or takes what it signed elsewhere.
  *

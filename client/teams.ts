@@ -1,5 +1,3 @@
-import { isAddressable } from "ethers";
-
 import { FOREVER, requireAddress, requireHex } from "./arguments.js";
 import type { Touchstone } from "./connect.js";
 import {
@@ -17,6 +15,7 @@ import { members, type FleetMember, type FleetMembers } from "./members.js";
 import { ask, decodeRevert, toTouchstoneError } from "./reverts.js";
 import { fleetIdOf } from "./roles.js";
 import { isSamePair, type Team, type TeamMember } from "./team-files.js";
+import { senderOf } from "./senders.js";
 import { send, type SendOptions } from "./transactions.js";
 
 export {
@@ -91,7 +90,7 @@ export async function planTeam(options: {
 }): Promise<TeamPlan> {
   const { touchstone, team, prune = false, signal } = options;
   const salt = options.salt === undefined ? undefined : requireHex("salt", options.salt, 32);
-  const sender = options.by === undefined ? await runnerOf(touchstone) : requireAddress("by", options.by);
+  const sender = options.by === undefined ? await senderOf(touchstone) : requireAddress("by", options.by);
   const fleet = fleetOf({ team, fleet: options.fleet, salt, sender });
   const present = await members({ touchstone, fleet, ...(signal && { signal }) });
   const isNew = salt !== undefined && present.governor === fleet;
@@ -115,10 +114,6 @@ export async function planTeam(options: {
     keptRoles: difference.keptRoles,
     over: difference.over,
   };
-}
-
-async function runnerOf({ runner }: Touchstone): Promise<string | undefined> {
-  return isAddressable(runner) ? ask(() => runner.getAddress()) : undefined;
 }
 
 function fleetOf(options: {
@@ -430,7 +425,7 @@ async function requireApplicable(touchstone: Touchstone, plan: TeamPlan): Promis
       { details: { expected: plan.chainId, chainId: touchstone.chainId } },
     );
   }
-  const sender = await runnerOf(touchstone);
+  const sender = await senderOf(touchstone);
   if (plan.steps.length === 0 || sender === undefined || sender === plan.by) return;
   throw new TouchstoneError(
     "INVALID_ARGUMENT",

@@ -2,6 +2,7 @@ import type { TouchstoneEvent } from "./events.js";
 import { blockAt } from "./blocks.js";
 import type { Touchstone } from "./connect.js";
 import { TouchstoneError } from "./errors.js";
+import { inTurns } from "./turns.js";
 
 /** Events whose times are asked for at once. */
 const EVENTS_AT_ONCE = 256;
@@ -27,11 +28,8 @@ export async function* withTimes(
   const timed = async (waiting: TouchstoneEvent[]): Promise<TimedEvent[]> => {
     const placed = new Map(waiting.map((event) => [event.cursor.block, event.blockHash]));
     const missing = [...placed].filter(([block]) => !known.has(block));
-    for (let first = 0; first < missing.length; first += BLOCKS_AT_ONCE) {
-      const asked = missing.slice(first, first + BLOCKS_AT_ONCE);
-      const times = await Promise.all(asked.map(([block, hash]) => timeOfBlock(touchstone, block, hash)));
-      asked.forEach(([block], place) => known.set(block, times[place] ?? 0n));
-    }
+    const times = await inTurns(missing, BLOCKS_AT_ONCE, ([block, hash]) => timeOfBlock(touchstone, block, hash));
+    missing.forEach(([block], place) => known.set(block, times[place] ?? 0n));
     const result = waiting.map((event) => ({ event, time: known.get(event.cursor.block) ?? 0n }));
     // Events come in order: only the last block can have more of them.
     const last = waiting.at(-1)?.cursor.block;

@@ -15,6 +15,7 @@ import type { Touchstone } from "./connect.js";
 import { TouchstoneError } from "./errors.js";
 import { eventsIn, type TouchstoneEvent } from "./events.js";
 import { ask, toTouchstoneError } from "./reverts.js";
+import { runnerReadOnly } from "./senders.js";
 
 /** What every verb that sends takes. */
 export interface SendOptions {
@@ -106,10 +107,7 @@ type Sender = Required<Pick<ContractRunner, "estimateGas" | "sendTransaction">> 
 
 function requireSender(runner: ContractRunner): Sender {
   if (runner.sendTransaction === undefined || runner.estimateGas === undefined || !isAddressable(runner)) {
-    throw new TouchstoneError(
-      "RUNNER_READ_ONLY",
-      "The runner is a provider and cannot send: connect Touchstone with a signer, `touchstone.connect(signer)`.",
-    );
+    throw runnerReadOnly();
   }
   return runner as Sender;
 }
